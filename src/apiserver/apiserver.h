@@ -1,0 +1,50 @@
+/* The embedded Kubernetes API: HTTPS on loopback over store/, and the same handlers in process.
+ *
+ * Nobody gets in without the client certificate or the token that it made itself (kubeconfig, 0600).
+ * It knows nothing of Ray: rayclusters are a CRD like any other. Logs and exec are asked of whoever
+ * runs the pods, through `struct api_kubelet`.
+ *
+ * Read next: apiserver/handle.c (a request's way), apiserver/watch.c, apiserver/resources.c (kinds). */
+#pragma once
+
+#include "client/client.h"
+
+struct apiserver;
+
+struct apiserver_config {
+    const char *dir;  /* state: store.db, pki/, kubeconfig; made 0700 */
+    int port;         /* 0: any free one; the chosen port is kept for the next start when possible */
+};
+
+/* Replays the store, listens; ready when it returns 0. A second server on the same dir: ERR_CONFLICT. */
+int apiserver_new(struct loop *loop, const struct apiserver_config *config, struct apiserver **ret,
+                  struct err *err) MUST_USE;
+struct apiserver *apiserver_free(struct apiserver *server); /* ends watches, flushes the store */
+int apiserver_port(const struct apiserver *server);
+const char *apiserver_kubeconfig(const struct apiserver *server); /* path */
+/* In-process maker: the caller frees the api before the server. Acts as system:masters. */
+struct kube_api *apiserver_api(struct apiserver *server);
+
+/* The node's side of pods/log: chunks until `end`. */
+struct api_log_options {
+    struct str container; /* empty: the only one, else an error that names them */
+    bool follow, previous, timestamps;
+    int64_t tail_lines;   /* -1: all */
+    int64_t since_seconds; /* -1: all */
+    int64_t limit_bytes;  /* -1: all */
+};
+struct api_log_stream; /* owned by the kubelet side */
+struct api_kubelet {
+    /* Returns a stream or NULL with err. Chunks come from the loop; end exactly once unless closed first. */
+    struct api_log_stream *(*log_open)(void *self, struct str ns, struct str pod,
+                                       const struct api_log_options *options,
+                                       void (*chunk)(void *ctx, struct str bytes), void (*end)(void *ctx),
+                                       void *ctx, struct err *err);
+    void (*log_close)(void *self, struct api_log_stream *stream);
+    void *self;
+};
+void apiserver_set_kubelet(struct apiserver *server, const struct api_kubelet *kubelet);
+/* ServiceAccount tokens for pods (also made through serviceaccounts/NAME/token). Arena text. */
+struct str apiserver_token(struct apiserver *server, struct arena *a, struct str ns, struct str account);
+/* PEM of the CA that signs the server's certificate: for the pods' ca.crt. */
+struct str apiserver_ca(const struct apiserver *server);

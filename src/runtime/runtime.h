@@ -1,0 +1,42 @@
+/* The embedded node: virtual nodes, a scheduler, pods as local processes with real Ray.
+ *
+ * Speaks to the cluster only through struct kube_api (as a kubelet and a scheduler do). Each pod has
+ * a PID and a mount namespace and a loopback address of its own; a pod's init (the same binary as
+ * `mobula pod-init`, PID 1 of the namespace) dies with the supervisor, so nothing is left behind.
+ *
+ * Read next: runtime/pod.c (states of a pod), runtime/sandbox.c (namespaces), runtime/image.c (Ray by pip). */
+#pragma once
+
+#include "apiserver/apiserver.h"
+#include "client/client.h"
+
+struct runtime;
+
+struct runtime_config {
+    const char *dir;          /* state: pods/, volumes/, logs/ */
+    const char *cache_dir;    /* Ray environments: ~/.cache/mobula */
+    int nodes;                /* GPU nodes */
+    int gpus;                 /* per GPU node */
+    const char *gpu_product;  /* label nvidia.com/gpu.product */
+    const char *cpu, *memory; /* per GPU node, logical: "64", "1Ti" */
+    const char *cpu_node_cpu, *cpu_node_memory; /* the CPU node; NULL: the same */
+    const char *ray_version;  /* overrides the image tag's for all pods; NULL: the tag's */
+    int concurrent_starts;    /* Ray starts at once; 0: one per core */
+    const char *self_exe;     /* path of the mobula binary (pod-init) */
+    const char *podnet_so;    /* path of libmobula-podnet.so */
+    struct str (*token)(void *ctx, struct arena *a, struct str ns, struct str account); /* for pods */
+    struct str (*ca)(void *ctx);
+    void *ctx;
+    struct str api_url;       /* https://127.0.0.1:PORT, for pods */
+};
+
+int runtime_new(struct loop *loop, struct kube_api *api, const struct runtime_config *config,
+                struct runtime **ret, struct err *err) MUST_USE;
+/* Ends all pods in order (hooks, TERM, grace, KILL), objects stay in the API; then calls done. */
+void runtime_stop(struct runtime *runtime, loop_fn done, void *ctx);
+struct runtime *runtime_free(struct runtime *runtime); /* kills what is left */
+const struct api_kubelet *runtime_kubelet(struct runtime *runtime);
+/* What a user must know: "no PID namespaces here: `ray stop` in a hook would ..." (lines) or "". */
+const char *runtime_limits(const struct runtime *runtime);
+/* `mobula pod-init`: PID 1 of a pod. Never returns to the caller's main loop. */
+int runtime_pod_init(int argc, char **argv);
