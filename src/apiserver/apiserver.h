@@ -8,6 +8,7 @@
 #pragma once
 
 #include "client/client.h"
+#include "client/kubelet.h"
 
 struct apiserver;
 
@@ -25,24 +26,6 @@ const char *apiserver_kubeconfig(const struct apiserver *server); /* path */
 /* In-process maker: the caller frees the api before the server. Acts as system:masters. */
 struct kube_api *apiserver_api(struct apiserver *server);
 
-/* The node's side of pods/log: chunks until `end`. */
-struct api_log_options {
-    struct str container; /* empty: the only one, else an error that names them */
-    bool follow, previous, timestamps;
-    int64_t tail_lines;   /* -1: all */
-    int64_t since_seconds; /* -1: all */
-    int64_t limit_bytes;  /* -1: all */
-};
-struct api_log_stream; /* owned by the kubelet side */
-struct api_kubelet {
-    /* Returns a stream or NULL with err. Chunks come from the loop; end exactly once unless closed first. */
-    struct api_log_stream *(*log_open)(void *self, struct str ns, struct str pod,
-                                       const struct api_log_options *options,
-                                       void (*chunk)(void *ctx, struct str bytes), void (*end)(void *ctx),
-                                       void *ctx, struct err *err);
-    void (*log_close)(void *self, struct api_log_stream *stream);
-    void *self;
-};
 void apiserver_set_kubelet(struct apiserver *server, const struct api_kubelet *kubelet);
 /* ServiceAccount tokens for pods (also made through serviceaccounts/NAME/token). Arena text. */
 struct str apiserver_token(struct apiserver *server, struct arena *a, struct str ns, struct str account);

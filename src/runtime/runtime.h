@@ -7,8 +7,8 @@
  * Read next: runtime/pod.c (states of a pod), runtime/sandbox.c (namespaces), runtime/image.c (Ray by pip). */
 #pragma once
 
-#include "apiserver/apiserver.h"
 #include "client/client.h"
+#include "client/kubelet.h"
 
 struct runtime;
 

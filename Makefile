@@ -1,0 +1,48 @@
+# A thin front for meson. `make help` says what there is.
+BUILD      ?= build
+BUILD_TEST ?= build-test
+MESON      ?= meson
+PREFIX     ?= /usr/local
+JOBS       ?= $(shell nproc)
+
+.PHONY: all help demo test bench install lint format clean
+
+all: $(BUILD)/build.ninja
+	@ninja -C $(BUILD) -j $(JOBS)
+
+help:
+	@echo 'make            build build/mobula (release, hardened)'
+	@echo 'make demo       install what is missing, build, and show the whole idea with real Ray'
+	@echo 'make test       install what is missing, build with sanitizers, run every test'
+	@echo 'make bench      measure what docs/benchmarks.md states'
+	@echo 'make lint       layout, include law, purity, sizes, shell scripts'
+	@echo 'make format     let clang-format decide'
+	@echo 'make install    to $(PREFIX) (PREFIX=, DESTDIR=)'
+
+$(BUILD)/build.ninja: meson.build
+	@tools/setup --check build || tools/setup build
+	@test -f $@ || $(MESON) setup $(BUILD) --prefix=$(PREFIX) --buildtype=release >/dev/null
+
+demo:
+	@tools/setup demo
+	@$(MAKE) --no-print-directory all
+	@tools/demo --mobula $(BUILD)/src/cmd/mobula
+
+test:
+	@tools/setup test
+	@tools/test $(BUILD) $(BUILD_TEST)
+
+bench: all
+	@tests/bench/run $(BUILD)
+
+lint:
+	@tools/lint
+
+format:
+	@git ls-files 'src/*.[ch]' 'tests/*.[ch]' | xargs clang-format -i
+
+install: all
+	@$(MESON) install -C $(BUILD) $(if $(DESTDIR),--destdir $(DESTDIR))
+
+clean:
+	rm -rf $(BUILD) $(BUILD_TEST)
