@@ -1,24 +1,29 @@
 /*
  * libmobula-podnet.so: one network view per pod, inside one shared network namespace.
  *
- * Every pod on this machine owns one loopback address, named by MOBULA_POD_IP (127.x.y.z, first
- * of two: see "stand-in"). Preloaded into the pod's processes, this library makes the wildcard
- * and 127.0.0.1 mean that address, as they would in a pod with its own namespace. So unmodified
- * commands and probes work (`ray start --head`, `wget localhost:52365`), many pods listen on the
- * same port, and no root, veth or bridge is needed.
+ * Preloaded into a pod's processes, this library makes "here" (the wildcard, 127.0.0.1, ::1) mean
+ * the pod instead of the machine, as in a pod with a namespace of its own. So unmodified commands
+ * and probes work (`ray start --head`, `wget localhost:52365`), many pods listen on the same port,
+ * and no root, veth or bridge is needed. MOBULA_POD_IP = 127.A.b.c gives a pod three addresses:
  *
- *   bind      0.0.0.0, ::, 127.0.0.1, ::1          -> the pod's address, port kept
- *   connect   127.0.0.1, ::1, 0.0.0.0, ::          -> the pod's address; also sendto, sendmsg
- *   connect   to any 127/8 from an unbound socket  -> source is the pod's address
+ *   127.A.b.c          the pod's address: what others dial, and what the wildcard listens on
+ *   127.(A^64).b.c     its 127.0.0.1: for sockets bound to that very address
+ *   127.(A^128).b.c    its IPv6 loopback: for sockets bound to ::1, or to :: with IPV6_V6ONLY
+ *
+ * Whoever hands out pod addresses keeps A in 1..63: then no two pods' addresses ever meet.
+ *
+ *   bind      0.0.0.0, dual-stack ::               -> the pod's address; the port is kept
+ *   bind      127.0.0.1 / ::1, V6ONLY ::           -> the second / third address
+ *   connect   127.0.0.1, 0.0.0.0 / ::1, ::         -> the second / third address if that port is
+ *             taken there, else the pod's address; the same for sendto and sendmsg
+ *   connect   to any 127/8 from an unbound socket  -> the source is the pod's address
  *   getsockname on a datagram socket connected beyond loopback -> the pod's address: this is how
  *             Ray and others ask "which address am I?". Off line, that connect succeeds too.
  *
- * IPv6 sockets carry the pod's address v4-mapped (gRPC listens dual-stack). A socket that is
- * IPV6_V6ONLY (asyncio opens one beside each 0.0.0.0) must not collide with its IPv4 sibling: it
- * goes to the pod's stand-in, the pod's address with the top bit of the second octet flipped, and
- * getsockname calls it "::". So whoever hands out pod addresses keeps to 127.0/16 .. 127.127/16.
+ * A server may well bind the pod's address and 127.0.0.1 on one port (Ray 2.60's agent), or
+ * 0.0.0.0 beside a V6ONLY :: (asyncio): hence three addresses. IPv6 sockets carry them v4-mapped.
  *
- * Two bindings stay as the kernel made them: a datagram socket on port 0 keeps the wildcard (it
+ * Two bindings stay as the kernel made them: a datagram socket on the wildcard and port 0 (it
  * cannot collide, and a resolver must still reach the outside), and every explicit address.
  *
  * Invariants: without a valid MOBULA_POD_IP every call passes through. The environment is read
@@ -38,17 +43,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #ifndef IP_BIND_ADDRESS_NO_PORT
 #define IP_BIND_ADDRESS_NO_PORT 24
 #endif
 
-#define STAND_IN_FLIP 0x00800000U
+#define LOOPBACK4_BIT 0x00400000U
+#define LOOPBACK6_BIT 0x00800000U
 
 /* Exported under libc's name; the label keeps libc's transparent-union prototypes out of the way. */
 #define INTERPOSE(name) __asm__(#name) __attribute__((visibility("default")))
 
-typedef int (*bind_fn)(int, const struct sockaddr *, socklen_t);
+typedef int (*address_fn)(int, const struct sockaddr *, socklen_t);
 typedef int (*name_fn)(int, struct sockaddr *, socklen_t *);
 typedef ssize_t (*sendto_fn)(int, const void *, size_t, int, const struct sockaddr *, socklen_t);
 typedef ssize_t (*sendmsg_fn)(int, const struct msghdr *, int);
@@ -60,12 +67,12 @@ ssize_t podnet_sendto(int fd, const void *buf, size_t n, int flags, const struct
                       socklen_t len) INTERPOSE(sendto);
 ssize_t podnet_sendmsg(int fd, const struct msghdr *msg, int flags) INTERPOSE(sendmsg);
 
-/* Written once by podnet_init, before `ready`; pod_ip is host order, 0 means pass through. */
+/* Written once by podnet_init, before `ready`. pod_ip is in host order; 0 means pass through. */
 static struct {
     atomic_bool ready;
     uint32_t pod_ip;
-    bind_fn bind;
-    bind_fn connect;
+    address_fn bind;
+    address_fn connect;
     name_fn getsockname;
     sendto_fn sendto;
     sendmsg_fn sendmsg;
@@ -76,6 +83,15 @@ union inet_addr {
     struct sockaddr any;
     struct sockaddr_in v4;
     struct sockaddr_in6 v6;
+};
+
+/* The ways to say "this machine", which for a pod means the pod. */
+enum here {
+    HERE_NOT,
+    HERE_ANY4,
+    HERE_LOOPBACK4,
+    HERE_ANY6,
+    HERE_LOOPBACK6,
 };
 
 static bool in_loopback_net(uint32_t ip)
@@ -114,35 +130,68 @@ static uint32_t pod_ip(void)
     return net.pod_ip;
 }
 
-static uint32_t v4_of(const struct sockaddr_in *v4)
+static socklen_t length_of(const union inet_addr *a)
 {
-    return ntohl(v4->sin_addr.s_addr);
+    return a->any.sa_family == AF_INET ? sizeof a->v4 : sizeof a->v6;
 }
 
-/* The IPv4 address inside a v4-mapped IPv6 address. */
-static uint32_t mapped_of(const struct sockaddr_in6 *v6)
+/* Copies an IPv4 or IPv6 address; false for any other family and for short ones. */
+static bool copy_inet(const struct sockaddr *addr, socklen_t len, union inet_addr *ret)
 {
-    uint32_t ip;
-    memcpy(&ip, &v6->sin6_addr.s6_addr[12], sizeof ip);
-    return ntohl(ip);
+    if (!addr || len < sizeof addr->sa_family)
+        return false;
+    bool is_v4 = addr->sa_family == AF_INET;
+    if (!is_v4 && addr->sa_family != AF_INET6)
+        return false;
+    /* The kernel takes IPv6 addresses without the scope id too (RFC 2133). */
+    size_t shortest = is_v4 ? sizeof ret->v4 : offsetof(struct sockaddr_in6, sin6_scope_id);
+    size_t full = is_v4 ? sizeof ret->v4 : sizeof ret->v6;
+    if (len < shortest)
+        return false;
+    memset(ret, 0, sizeof *ret);
+    memcpy(ret, addr, len < full ? len : full);
+    return true;
 }
 
-static void set_mapped(struct sockaddr_in6 *v6, uint32_t ip)
+/* The IPv4 address that `a` leads to, v4-mapped ones included; false when there is none. */
+static bool v4_of(const union inet_addr *a, uint32_t *ret)
+{
+    uint32_t ip = a->v4.sin_addr.s_addr;
+    if (a->any.sa_family == AF_INET6) {
+        if (!IN6_IS_ADDR_V4MAPPED(&a->v6.sin6_addr))
+            return false;
+        memcpy(&ip, &a->v6.sin6_addr.s6_addr[12], sizeof ip);
+    }
+    *ret = ntohl(ip);
+    return true;
+}
+
+/* Puts an IPv4 address into `a`, v4-mapped when its family is IPv6. */
+static void set_ip(union inet_addr *a, uint32_t ip)
 {
     uint32_t wire = htonl(ip);
-    memset(&v6->sin6_addr, 0, sizeof v6->sin6_addr);
-    memset(&v6->sin6_addr.s6_addr[10], 0xff, 2);
-    memcpy(&v6->sin6_addr.s6_addr[12], &wire, sizeof wire);
+    if (a->any.sa_family == AF_INET) {
+        a->v4.sin_addr.s_addr = wire;
+        return;
+    }
+    memset(&a->v6.sin6_addr, 0, sizeof a->v6.sin6_addr);
+    memset(&a->v6.sin6_addr.s6_addr[10], 0xff, 2);
+    memcpy(&a->v6.sin6_addr.s6_addr[12], &wire, sizeof wire);
 }
 
-static bool is_here(uint32_t ip)
+static enum here classify(const union inet_addr *a)
 {
-    return ip == INADDR_ANY || ip == INADDR_LOOPBACK;
+    uint32_t ip;
+    if (v4_of(a, &ip))
+        return ip == INADDR_ANY ? HERE_ANY4 : ip == INADDR_LOOPBACK ? HERE_LOOPBACK4 : HERE_NOT;
+    if (IN6_IS_ADDR_UNSPECIFIED(&a->v6.sin6_addr))
+        return HERE_ANY6;
+    return IN6_IS_ADDR_LOOPBACK(&a->v6.sin6_addr) ? HERE_LOOPBACK6 : HERE_NOT;
 }
 
-static bool is_here6(const struct in6_addr *a)
+static bool is_v6(enum here here)
 {
-    return IN6_IS_ADDR_UNSPECIFIED(a) || IN6_IS_ADDR_LOOPBACK(a);
+    return here == HERE_ANY6 || here == HERE_LOOPBACK6;
 }
 
 static int int_option(int fd, int level, int option)
@@ -155,6 +204,18 @@ static int int_option(int fd, int level, int option)
 static bool is_datagram(int fd)
 {
     return int_option(fd, SOL_SOCKET, SO_TYPE) == SOCK_DGRAM;
+}
+
+static bool is_v6only(int fd)
+{
+    return int_option(fd, IPPROTO_IPV6, IPV6_V6ONLY) != 0;
+}
+
+/* Lets an IPv6 socket hold a v4-mapped address. Once it is bound the kernel refuses. */
+static void allow_mapped(int fd)
+{
+    int off = 0;
+    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
 }
 
 static bool is_connected(int fd)
@@ -171,130 +232,132 @@ static bool is_unbound(int fd)
     socklen_t len = sizeof a;
     if (net.getsockname(fd, &a.any, &len) < 0)
         return false;
-    if (a.any.sa_family == AF_INET)
-        return a.v4.sin_port == 0 && a.v4.sin_addr.s_addr == INADDR_ANY;
-    return a.any.sa_family == AF_INET6 && a.v6.sin6_port == 0 &&
-           IN6_IS_ADDR_UNSPECIFIED(&a.v6.sin6_addr);
+    if (a.any.sa_family != AF_INET && a.any.sa_family != AF_INET6)
+        return false;
+    enum here here = classify(&a);
+    return a.v4.sin_port == 0 && (here == HERE_ANY4 || here == HERE_ANY6);
 }
 
 /*
- * The IPv4 address that stands for "here" on an IPv6 socket. A V6ONLY socket cannot hold a mapped
- * address, so the flag is taken off; the kernel refuses that once bound, and the call then fails
- * as it would in a pod without IPv6.
+ * Whether some socket of fd's type holds this port of one of the pod's loopback addresses: found
+ * by trying to take it. SO_REUSEADDR keeps old connections in TIME_WAIT from counting, and the
+ * probe from disturbing a server that is just binding. errno is kept.
  */
-static uint32_t here_for_v6(int fd, uint32_t ip)
+static bool is_taken(int fd, uint32_t ip, in_port_t port)
 {
-    if (!int_option(fd, IPPROTO_IPV6, IPV6_V6ONLY))
-        return ip;
-    int off = 0;
-    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-    return ip ^ STAND_IN_FLIP;
+    int saved = errno;
+    bool is_stream = !is_datagram(fd);
+    int probe = socket(AF_INET, (is_stream ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
+    if (probe < 0) {
+        errno = saved;
+        return false;
+    }
+    int on = 1;
+    if (is_stream)
+        setsockopt(probe, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    union inet_addr a = {.v4 = {.sin_family = AF_INET, .sin_port = port}};
+    set_ip(&a, ip);
+    bool taken = net.bind(probe, &a.any, length_of(&a)) < 0 && errno == EADDRINUSE;
+    close(probe);
+    errno = saved;
+    return taken;
 }
 
-/* Copies an address that means "here", rewritten to the pod; false: use the caller's own. */
-static bool rewrite(int fd, const struct sockaddr *addr, socklen_t len, union inet_addr *ret)
+/* Where a socket that listens "here" goes. */
+static uint32_t address_to_bind(int fd, enum here here, uint32_t ip)
+{
+    if (here == HERE_LOOPBACK4)
+        return ip ^ LOOPBACK4_BIT;
+    if (here == HERE_LOOPBACK6 || (here == HERE_ANY6 && is_v6only(fd)))
+        return ip ^ LOOPBACK6_BIT;
+    return ip;
+}
+
+/* Where a peer "here" is found: a server on the loopback address itself, else one on all. */
+static uint32_t address_to_reach(int fd, enum here here, uint32_t ip, in_port_t port)
+{
+    uint32_t loopback = ip ^ (is_v6(here) ? LOOPBACK6_BIT : LOOPBACK4_BIT);
+    return port != 0 && is_taken(fd, loopback, port) ? loopback : ip;
+}
+
+/* Rewrites a destination "here" into `ret`; false: use the caller's own address. */
+static bool rewrite_target(int fd, const struct sockaddr *addr, socklen_t len,
+                           union inet_addr *ret)
 {
     uint32_t ip = pod_ip();
-    if (!ip || !addr || len < sizeof addr->sa_family)
+    if (!ip || !copy_inet(addr, len, ret))
         return false;
-    if (addr->sa_family == AF_INET && len >= sizeof ret->v4) {
-        memcpy(&ret->v4, addr, sizeof ret->v4);
-        if (!is_here(v4_of(&ret->v4)))
-            return false;
-        ret->v4.sin_addr.s_addr = htonl(ip);
-        return true;
-    }
-    /* The kernel takes IPv6 addresses without the scope id too (RFC 2133). */
-    if (addr->sa_family != AF_INET6 || len < offsetof(struct sockaddr_in6, sin6_scope_id))
+    enum here here = classify(ret);
+    if (here == HERE_NOT)
         return false;
-    memset(&ret->v6, 0, sizeof ret->v6);
-    memcpy(&ret->v6, addr, len < sizeof ret->v6 ? len : sizeof ret->v6);
-    if (IN6_IS_ADDR_V4MAPPED(&ret->v6.sin6_addr) && is_here(mapped_of(&ret->v6)))
-        set_mapped(&ret->v6, ip);
-    else if (is_here6(&ret->v6.sin6_addr))
-        set_mapped(&ret->v6, here_for_v6(fd, ip));
-    else
-        return false;
+    if (is_v6(here))
+        allow_mapped(fd);
+    set_ip(ret, address_to_reach(fd, here, ip, ret->v4.sin_port));
     return true;
 }
 
-static socklen_t length_of(const union inet_addr *a)
-{
-    return a->any.sa_family == AF_INET ? sizeof a->v4 : sizeof a->v6;
-}
-
-/* Gives an unbound socket the pod's address as its source, leaving the port to connect. */
+/* Gives an unbound socket the pod's address and some port. */
 static int bind_source(int fd, sa_family_t family)
 {
     union inet_addr source = {.v6 = {.sin6_family = family}};
-    if (family == AF_INET)
-        source.v4.sin_addr.s_addr = htonl(net.pod_ip);
-    else
-        set_mapped(&source.v6, net.pod_ip);
-    int on = 1;
-    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    set_ip(&source, net.pod_ip);
     return net.bind(fd, &source.any, length_of(&source));
 }
 
-/* The IPv4 address that `addr` leads to, v4-mapped ones included; false when there is none. */
-static bool v4_target(const struct sockaddr *addr, socklen_t len, uint32_t *ret)
+/* The same before a connect, which then picks the port: one port serves many peers. */
+static void bind_source_for_connect(int fd, sa_family_t family)
 {
-    union inet_addr a;
-    if (addr->sa_family == AF_INET && len >= sizeof a.v4) {
-        memcpy(&a.v4, addr, sizeof a.v4);
-        *ret = v4_of(&a.v4);
-        return true;
-    }
-    if (addr->sa_family != AF_INET6 || len < sizeof a.v6)
-        return false;
-    memcpy(&a.v6, addr, sizeof a.v6);
-    if (!IN6_IS_ADDR_V4MAPPED(&a.v6.sin6_addr))
-        return false;
-    *ret = mapped_of(&a.v6);
-    return true;
+    int on = 1;
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    (void)bind_source(fd, family);
 }
 
-static bool is_wildcard_port_0(const struct sockaddr *addr, socklen_t len)
+/*
+ * No route leads out: the datagram socket gets the pod's address and no peer, so getsockname
+ * answers and sending fails. The failed connect has left a port, which disconnecting gives back;
+ * a port that the caller bound stays, and then the failure stands.
+ */
+static bool answer_off_line(int fd, sa_family_t family)
 {
-    union inet_addr a;
-    uint32_t ip;
-    if (!addr || len < sizeof a.v4)
-        return false;
-    memcpy(&a, addr, len < sizeof a ? len : sizeof a);
-    if (a.v4.sin_port != 0)
-        return false;
-    if (v4_target(addr, len, &ip))
-        return ip == INADDR_ANY;
-    return a.any.sa_family == AF_INET6 && len >= sizeof a.v6 &&
-           IN6_IS_ADDR_UNSPECIFIED(&a.v6.sin6_addr);
+    struct sockaddr none = {.sa_family = AF_UNSPEC};
+    (void)net.connect(fd, &none, sizeof none);
+    return is_unbound(fd) && bind_source(fd, family) == 0;
 }
 
 int podnet_bind(int fd, const struct sockaddr *addr, socklen_t len)
 {
     union inet_addr a;
-    bool is_kept = pod_ip() && is_wildcard_port_0(addr, len) && is_datagram(fd);
-    if (is_kept || !rewrite(fd, addr, len, &a))
+    uint32_t ip = pod_ip();
+    if (!ip || !copy_inet(addr, len, &a))
         return net.bind(fd, addr, len);
+    enum here here = classify(&a);
+    bool is_any = here == HERE_ANY4 || here == HERE_ANY6;
+    if (here == HERE_NOT || (is_any && a.v4.sin_port == 0 && is_datagram(fd)))
+        return net.bind(fd, addr, len);
+
+    uint32_t target = address_to_bind(fd, here, ip);
+    if (is_v6(here))
+        allow_mapped(fd);
+    set_ip(&a, target);
     return net.bind(fd, &a.any, length_of(&a));
 }
 
 int podnet_connect(int fd, const struct sockaddr *addr, socklen_t len)
 {
-    union inet_addr a;
-    if (rewrite(fd, addr, len, &a)) {
-        addr = &a.any;
-        len = length_of(&a);
-    }
+    union inet_addr rewritten, a;
     uint32_t target = 0;
-    bool is_v4 = net.pod_ip && addr && len >= sizeof addr->sa_family &&
-                 v4_target(addr, len, &target);
+    if (rewrite_target(fd, addr, len, &rewritten)) {
+        addr = &rewritten.any;
+        len = length_of(&rewritten);
+    }
+    bool is_v4 = net.pod_ip && copy_inet(addr, len, &a) && v4_of(&a, &target);
     if (is_v4 && in_loopback_net(target) && is_unbound(fd))
-        (void)bind_source(fd, addr->sa_family);
+        bind_source_for_connect(fd, a.any.sa_family);
 
     int result = net.connect(fd, addr, len);
     if (result == 0 || !is_v4 || errno != ENETUNREACH)
         return result;
-    if (is_datagram(fd) && is_unbound(fd) && bind_source(fd, addr->sa_family) == 0)
+    if (is_datagram(fd) && answer_off_line(fd, a.any.sa_family))
         return 0;
     errno = ENETUNREACH;
     return result;
@@ -305,27 +368,15 @@ int podnet_getsockname(int fd, struct sockaddr *addr, socklen_t *len)
     uint32_t ip = pod_ip();
     socklen_t room = ip && len ? *len : 0;
     int result = net.getsockname(fd, addr, len);
-    if (result < 0 || !room || room < *len)
-        return result;
-
     union inet_addr a;
-    if (addr->sa_family == AF_INET && *len == sizeof a.v4) {
-        memcpy(&a.v4, addr, sizeof a.v4);
-        if (v4_of(&a.v4) == INADDR_ANY || in_loopback_net(v4_of(&a.v4)))
-            return result;
-        if (is_datagram(fd) && is_connected(fd))
-            a.v4.sin_addr.s_addr = htonl(ip);
-        memcpy(addr, &a.v4, sizeof a.v4);
-    } else if (addr->sa_family == AF_INET6 && *len == sizeof a.v6) {
-        memcpy(&a.v6, addr, sizeof a.v6);
-        bool is_mapped = IN6_IS_ADDR_V4MAPPED(&a.v6.sin6_addr);
-        if (is_mapped && mapped_of(&a.v6) == (ip ^ STAND_IN_FLIP))
-            a.v6.sin6_addr = in6addr_any;
-        else if (is_here6(&a.v6.sin6_addr) || (is_mapped && in_loopback_net(mapped_of(&a.v6))))
-            return result;
-        else if (is_datagram(fd) && is_connected(fd))
-            set_mapped(&a.v6, ip);
-        memcpy(addr, &a.v6, sizeof a.v6);
+    uint32_t own = 0;
+    if (result < 0 || !room || room < *len || !copy_inet(addr, *len, &a))
+        return result;
+    if (classify(&a) != HERE_NOT || (v4_of(&a, &own) && in_loopback_net(own)))
+        return result;
+    if (is_datagram(fd) && is_connected(fd)) {
+        set_ip(&a, ip);
+        memcpy(addr, &a, *len);
     }
     return result;
 }
@@ -334,7 +385,7 @@ ssize_t podnet_sendto(int fd, const void *buf, size_t n, int flags, const struct
                       socklen_t len)
 {
     union inet_addr a;
-    if (!rewrite(fd, addr, len, &a))
+    if (!rewrite_target(fd, addr, len, &a))
         return net.sendto(fd, buf, n, flags, addr, len);
     return net.sendto(fd, buf, n, flags, &a.any, length_of(&a));
 }
@@ -343,7 +394,7 @@ ssize_t podnet_sendmsg(int fd, const struct msghdr *msg, int flags)
 {
     union inet_addr a;
     const struct sockaddr *addr = msg ? msg->msg_name : NULL;
-    if (!rewrite(fd, addr, addr ? msg->msg_namelen : 0, &a))
+    if (!rewrite_target(fd, addr, addr ? msg->msg_namelen : 0, &a))
         return net.sendmsg(fd, msg, flags);
     struct msghdr copy = *msg;
     copy.msg_name = &a;
