@@ -101,6 +101,7 @@ const struct val *val_sets(struct arena *a, const struct val *v, struct str key,
 const struct val *val_set_path(struct arena *a, const struct val *v, const char *path, const struct val *value);
 const struct val *val_append(struct arena *a, const struct val *array, const struct val *item);
 const struct val *val_set_at(struct arena *a, const struct val *array, size_t i, const struct val *item);
+const struct val *val_insert_at(struct arena *a, const struct val *array, size_t i, const struct val *item);
 const struct val *val_remove_at(struct arena *a, const struct val *array, size_t i);
 /* Members of `over` win; nested objects are merged, arrays replaced; null in `over` stays null. */
 const struct val *val_merge(struct arena *a, const struct val *base, const struct val *over);
@@ -131,8 +132,15 @@ int val_patch_json(struct arena *a, const struct val *v, const struct val *ops,
                    key is accepted as kube-apiserver (evanphx/json-patch with its options) accepts it */
 const struct val *val_patch_merge(struct arena *a, const struct val *v, const struct val *patch); /* RFC 7386 */
 /* Kubernetes strategic merge: lists with a merge key are merged, $patch/$retainKeys/$setElementOrder/
- * $deleteFromPrimitiveList obeyed. `merge_keys` tells the patchMergeKey by path; see patch.c. */
-struct val_merge_schema; /* a table of paths; value/patch.c shows the form */
+ * $deleteFromPrimitiveList obeyed. A schema is a table of the fields of a map that are not plain, ended
+ * by a row without a field; kube_merge_schema_for() has those of Kubernetes' own kinds. */
+struct val_merge_schema {
+    const char *field;
+    const char *merge_key;     /* a list of maps, merged by this member; NULL: see below */
+    bool merges_primitives;    /* a list of scalars, merged as a set; neither: the list is replaced */
+    bool replaces;             /* a map that the patch replaces whole */
+    const struct val_merge_schema *fields; /* of the map, or of the list's items */
+};
 int val_patch_strategic(struct arena *a, const struct val *v, const struct val *patch,
                         const struct val_merge_schema *schema, const struct val **ret,
                         struct err *err) MUST_USE;

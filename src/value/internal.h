@@ -1,0 +1,82 @@
+/* The inside of a value, for src/value only: the node's layout and makers that hand over references.
+ *
+ * A node is its header and right behind it the payload:
+ *   VAL_INT, VAL_FLOAT  8 bytes
+ *   VAL_STRING          n bytes and a NUL
+ *   VAL_ARRAY           n pointers to items
+ *   VAL_OBJECT          1 pointer to the array of its sorted, unique keys, then n pointers to members
+ * Objects with the same keys share the array of keys, which halves an object's size.
+ *
+ * Invariant: a node's children are nodes of the table (or constants), so equal payload bytes mean
+ * equal content, and content equal means the same pointer. Read next: value.c. */
+#pragma once
+
+#include "value/value.h"
+
+#define VAL_IMMORTAL UINT32_MAX       /* refs of constants, and of nodes whose count overflowed */
+#define VAL_MAX_N    ((1u << 29) - 1) /* items, members or bytes of one value */
+
+struct val {
+    uint32_t refs;
+    uint32_t type : 3;
+    uint32_t n : 29;
+    uint64_t hash;
+};
+
+static inline const void *val_payload(const struct val *v)
+{
+    return v + 1;
+}
+static inline const struct val *const *val_items(const struct val *v) /* of an array */
+{
+    return val_payload(v);
+}
+static inline const struct val *
+val_keys(const struct val *v) /* of an object: an array of strings */
+{
+    return *(const struct val *const *)val_payload(v);
+}
+static inline const struct val *const *val_members(const struct val *v) /* of an object */
+{
+    return (const struct val *const *)val_payload(v) + 1;
+}
+static inline struct str val_bytes(const struct val *v) /* of a string */
+{
+    return (struct str){val_payload(v), v->n};
+}
+
+/* Makers that return a reference the caller owns, and take over the references handed in. */
+const struct val *val_take_string(struct str s);
+const struct val *val_take_int(int64_t i);
+const struct val *val_take_float(double d);
+const struct val *val_take_array(const struct val *const *items, size_t n);
+/* keys: an array value of sorted unique strings with n items. */
+const struct val *val_take_object(const struct val *keys, const struct val *const *items, size_t n);
+/* Sorts the members in place; of a repeated key the last wins. No member may be NULL. */
+const struct val *val_take_members(struct val_member *members, size_t n);
+/* The arena takes the caller's reference over. */
+const struct val *val_give(struct arena *a, const struct val *v);
+
+/* Where `key` is, or where it would stand, among the sorted keys of an object. */
+bool val_find_key(const struct val *object, struct str key, size_t *ret_i);
+
+/* Room for n pointers: inside for small n, on the heap above. */
+struct val_room {
+    const struct val **items;
+    const struct val *inside[48];
+};
+void val_room_init(struct val_room *room, size_t n);
+void val_room_done(struct val_room *room);
+
+/* True when the value is nested deeper than max_depth or has more than *budget nodes, counted as a
+ * tree; takes the nodes off *budget. */
+bool val_exceeds(const struct val *v, unsigned max_depth, size_t *budget);
+
+/* Shared by the two printers. */
+void val_print_json_string(struct str s, struct buf *out);
+void val_print_double(double d, struct buf *out);
+
+/* UTF-8: the bytes of the character at i, 0 when it is broken; text with U+FFFD for broken bytes. */
+size_t val_utf8_at(struct str s, size_t i);
+bool val_utf8_is_clean(struct str s);
+void val_utf8_add_clean(struct str s, struct buf *out);
