@@ -37,7 +37,8 @@ struct loop_timer *loop_every(struct loop *loop, int64_t period_ms, loop_fn fn, 
 struct loop_timer *loop_timer_free(struct loop_timer *timer); /* NULL allowed; returns NULL */
 
 enum { LOOP_READ = 1, LOOP_WRITE = 2 };
-typedef void (*loop_fd_fn)(void *ctx, int events /* LOOP_READ | LOOP_WRITE; both on error/hang-up */);
+typedef void (*loop_fd_fn)(void *ctx,
+                           int events /* LOOP_READ | LOOP_WRITE; both on error/hang-up */);
 struct loop_fd *loop_fd_new(struct loop *loop, int fd, int events, loop_fd_fn fn, void *ctx);
 void loop_fd_events(struct loop_fd *watch, int events);
 struct loop_fd *loop_fd_free(struct loop_fd *watch); /* does not close the descriptor */
