@@ -26,7 +26,13 @@ struct ray_resources {
 struct ray_label {
     struct str key, value;
 };
-enum ray_node_status { RAY_NODE_UNSPECIFIED, RAY_NODE_RUNNING, RAY_NODE_DEAD, RAY_NODE_IDLE, RAY_NODE_DRAINING };
+enum ray_node_status {
+    RAY_NODE_UNSPECIFIED,
+    RAY_NODE_RUNNING,
+    RAY_NODE_DEAD,
+    RAY_NODE_IDLE,
+    RAY_NODE_DRAINING
+};
 struct ray_node {
     struct str node_id;     /* binary */
     struct str instance_id; /* RAY_CLOUD_INSTANCE_ID: the pod's name */
@@ -40,7 +46,7 @@ struct ray_node {
 };
 struct ray_selector_term { /* label selector: key op values */
     struct str key;
-    int op;                 /* 1 in, 2 not in */
+    int op; /* 1 in, 2 not in */
     struct str *values;
     size_t n_values;
 };
@@ -70,33 +76,37 @@ struct ray_state {
     size_t n_constraints;
 };
 /* state is borrowed for the callback's time. */
-typedef void (*gcs_state_fn)(void *ctx, int rc, const struct ray_state *state, const struct err *err);
+typedef void (*gcs_state_fn)(void *ctx, int rc, const struct ray_state *state,
+                             const struct err *err);
 void gcs_get_state(struct gcs *gcs, int64_t timeout_ms, gcs_state_fn done, void *ctx);
 
-typedef void (*gcs_drain_fn)(void *ctx, int rc, bool accepted, struct str rejection, const struct err *err);
+typedef void (*gcs_drain_fn)(void *ctx, int rc, bool accepted, struct str rejection,
+                             const struct err *err);
 /* Asks to drain an idle node (reason IDLE_TERMINATION); refused when it is busy again. */
-void gcs_drain_idle(struct gcs *gcs, struct str node_id, const char *message, gcs_drain_fn done, void *ctx);
+void gcs_drain_idle(struct gcs *gcs, struct str node_id, const char *message, gcs_drain_fn done,
+                    void *ctx);
 
-struct ray_report {         /* what `ray status` shows */
-    int64_t version;        /* grows: use the clock */
-    int64_t state_version;  /* ray_state.version that was seen */
+struct ray_report {        /* what `ray status` shows */
+    int64_t version;       /* grows: use the clock */
+    int64_t state_version; /* ray_state.version that was seen */
     struct {
         struct str instance_type, node_type, ip, details;
-    } *pending;             /* instances requested or starting */
+    } * pending; /* instances requested or starting */
     size_t n_pending;
     struct {
         struct str node_type;
         int64_t count;
-    } *pending_requests;    /* launches asked for */
+    } * pending_requests; /* launches asked for */
     size_t n_pending_requests;
     struct {
         struct str node_type, reason;
         int64_t count;
         int64_t failed_ms;
-    } *failed;
+    } * failed;
     size_t n_failed;
     struct ray_request *infeasible;
     size_t n_infeasible;
 };
 typedef void (*gcs_done_fn)(void *ctx, int rc, const struct err *err);
-void gcs_report_state(struct gcs *gcs, const struct ray_report *report, gcs_done_fn done, void *ctx);
+void gcs_report_state(struct gcs *gcs, const struct ray_report *report, gcs_done_fn done,
+                      void *ctx);
