@@ -6,20 +6,24 @@
 
 #include "client/client.h"
 
+struct render_options;
+
 enum operator_autoscaler { OPERATOR_AUTOSCALER_NATIVE, OPERATOR_AUTOSCALER_RAY };
 
 struct operator_config {
     enum operator_autoscaler autoscaler;
-    const char *cluster_domain;     /* "cluster.local" */
-    int64_t poll_ms;                /* GCS poll while something happens; 0: 250 */
-    const char *watch_namespace;    /* NULL: all */
+    const char *cluster_domain;          /* "cluster.local" */
+    int64_t poll_ms;                     /* GCS poll while something happens; 0: 250 */
+    const char *watch_namespace;         /* NULL: all; several with commas between */
+    const struct render_options *render; /* core/render/render.h; NULL: its defaults */
 };
 
 struct operator;
 int operator_new(struct loop *loop, struct kube_api *api, const struct operator_config *config,
-                 struct operator **ret, struct err *err) MUST_USE;
-struct operator *operator_free(struct operator *op);
+                 struct operator** ret, struct err *err) MUST_USE;
+struct operator* operator_free(struct operator* op);
 
 /* What the autoscaler last decided for a cluster, for `mobula status` and the board: an object
  * {groups: [{name, replicas, target, ...}], waiting: [{shape, count, why}], ray: {...}} or NULL. */
-const struct val *operator_autoscaler_view(struct operator *op, struct arena *a, struct str ns, struct str name);
+const struct val *operator_autoscaler_view(struct operator* op, struct arena *a, struct str ns,
+                                           struct str name);
