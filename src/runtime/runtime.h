@@ -13,21 +13,28 @@
 struct runtime;
 
 struct runtime_config {
-    const char *dir;          /* state: pods/, volumes/, logs/ */
-    const char *cache_dir;    /* Ray environments: ~/.cache/mobula */
-    int nodes;                /* GPU nodes */
-    int gpus;                 /* per GPU node */
-    const char *gpu_product;  /* label nvidia.com/gpu.product */
-    const char *cpu, *memory; /* per GPU node, logical: "64", "1Ti" */
+    const char *dir;                            /* state: pods/, volumes/, logs/ */
+    const char *cache_dir;                      /* Ray environments: ~/.cache/mobula */
+    int nodes;                                  /* GPU nodes */
+    int gpus;                                   /* per GPU node */
+    const char *gpu_product;                    /* label nvidia.com/gpu.product */
+    const char *cpu, *memory;                   /* per GPU node, logical: "64", "1Ti" */
     const char *cpu_node_cpu, *cpu_node_memory; /* the CPU node; NULL: the same */
-    const char *ray_version;  /* overrides the image tag's for all pods; NULL: the tag's */
-    int concurrent_starts;    /* Ray starts at once; 0: one per core */
-    const char *self_exe;     /* path of the mobula binary (pod-init) */
-    const char *podnet_so;    /* path of libmobula-podnet.so */
-    struct str (*token)(void *ctx, struct arena *a, struct str ns, struct str account); /* for pods */
+    const char *ray_version; /* overrides the image tag's for all pods; NULL: the tag's */
+    int concurrent_starts;   /* Ray starts at once; 0: one per core */
+    const char *self_exe;    /* path of the mobula binary (pod-init) */
+    const char *podnet_so;   /* path of libmobula-podnet.so */
+    struct str (*token)(void *ctx, struct arena *a, struct str ns,
+                        struct str account); /* for pods */
     struct str (*ca)(void *ctx);
     void *ctx;
-    struct str api_url;       /* https://127.0.0.1:PORT, for pods */
+    struct str api_url; /* https://127.0.0.1:PORT, for pods */
+
+    /* What goes on, for a live view; NULL: nobody looks. key: "ray-2.46.0-py311" or "NS/POD". */
+    void (*observe)(void *ctx, struct str key, struct str line);
+    int64_t back_off_ms;        /* first restart back-off, doubled up to 30 times; 0: 10 s */
+    int64_t object_store_bytes; /* of each Ray node that names no size itself; 0: 100 MB */
+    bool no_namespaces;         /* do without, as on a host that has none (tests) */
 };
 
 int runtime_new(struct loop *loop, struct kube_api *api, const struct runtime_config *config,

@@ -1,0 +1,387 @@
+/* The pod's root directory: overlays over the host's, private /proc /dev /run /tmp. See rootfs.h.
+ *
+ * Order matters: everything that names a host path as a lower layer is mounted before pivot_root;
+ * the configured mounts come after it, with their sources under /.old, so that symbolic links in
+ * their targets resolve inside the pod. Only then is /.old let go.
+ *
+ * Why each directory has an overlay of its own: an overlay of / itself is refused in a user
+ * namespace, because / holds locked mounts. */
+#include "runtime/rootfs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define OLD_ROOT            "/.old"
+#define ROOT_TMPFS_OPTIONS  "mode=755,size=64m"
+#define MOUNTINFO_MAX_BYTES (4u << 20)
+#define ROOT_MAX_BYTES      3000 /* of a root's name; what is put behind it fits PATH_MAX */
+#define DEFAULT_SHM_OPTIONS "mode=1777,size=64m" /* what container run-times give */
+
+/* Top directories of the host that a pod does not see as they are. */
+static const char *const private_tops[] = {"proc", "dev",        "sys",  "run",
+                                           "tmp",  "lost+found", ".old", ".mobula"};
+
+bool rootfs_make_dirs(const char *path, unsigned mode)
+{
+    char part[PATH_MAX];
+    size_t n = strlen(path);
+    if (n == 0 || n >= sizeof part) {
+        errno = ENAMETOOLONG;
+        return false;
+    }
+    for (size_t i = 1; i <= n; i++) {
+        if (i < n && path[i] != '/')
+            continue;
+        memcpy(part, path, i);
+        part[i] = '\0';
+        if (mkdir(part, mode) < 0 && errno != EEXIST && (i == n || errno != EROFS))
+            return false;
+    }
+    struct stat st;
+    return stat(path, &st) == 0;
+}
+
+static bool make_file(const char *path)
+{
+    char dir[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    size_t n = slash ? (size_t)(slash - path) : 0;
+    if (n >= sizeof dir) {
+        errno = ENAMETOOLONG;
+        return false;
+    }
+    memcpy(dir, path, n);
+    dir[n] = '\0';
+    if (n > 0 && !rootfs_make_dirs(dir, 0755))
+        return false;
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
+    if (fd < 0)
+        return access(path, F_OK) == 0;
+    close(fd);
+    return true;
+}
+
+static int set_read_only(const char *target, bool recursive)
+{
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+    unsigned flags = recursive ? AT_RECURSIVE : 0;
+    return (int)syscall(SYS_mount_setattr, AT_FDCWD, target, flags, &attr, sizeof attr);
+}
+
+static int mount_bind(const char *source, const char *target, bool read_only, struct err *err)
+{
+    struct stat st;
+    if (stat(source, &st) < 0)
+        return err_errno(err, errno, "mounting %s: source %s", target, source);
+    if (!(S_ISDIR(st.st_mode) ? rootfs_make_dirs(target, 0755) : make_file(target)))
+        return err_errno(err, errno, "mounting %s: the mount point cannot be made", target);
+    if (mount(source, target, NULL, MS_BIND | MS_REC, NULL) < 0)
+        return err_errno(err, errno, "mounting %s on %s", source, target);
+    if (read_only && set_read_only(target, true) < 0)
+        return err_errno(err, errno, "mounting %s read-only", target);
+    return 0;
+}
+
+static int mount_tmpfs(const char *target, uint64_t size_bytes, struct err *err)
+{
+    char options[64];
+    snprintf(options, sizeof options, "mode=1777,size=%llu", (unsigned long long)size_bytes);
+    if (!rootfs_make_dirs(target, 0755))
+        return err_errno(err, errno, "mounting %s: the mount point cannot be made", target);
+    if (mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
+        return err_errno(err, errno, "mounting a tmpfs of %llu bytes on %s",
+                         (unsigned long long)size_bytes, target);
+    return 0;
+}
+
+int rootfs_mount_all(const struct wire_mounts *mounts, const char *source_prefix, struct err *err)
+{
+    for (size_t i = 0; i < mounts->n; i++) {
+        const struct wire_mount *m = &mounts->items[i];
+        char source[PATH_MAX], target[PATH_MAX];
+        int n = snprintf(source, sizeof source, "%s%.*s", source_prefix, STR_ARG(m->source));
+        int t = snprintf(target, sizeof target, "%.*s", STR_ARG(m->target));
+        if (n >= (int)sizeof source || t >= (int)sizeof target || t == 0 || target[0] != '/')
+            return err_set(err, ERR_INVALID, "mountPath %.80s is not a usable absolute path",
+                           target);
+        int rc = m->kind == WIRE_MOUNT_TMPFS ? mount_tmpfs(target, m->size_bytes, err)
+                                             : mount_bind(source, target, m->read_only, err);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+int rootfs_mount_proc(struct err *err)
+{
+    if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+        return err_errno(err, errno, "mounting /proc");
+    return 0;
+}
+
+/* An overlay of /name at root/name, its changes in `upper` (a directory that holds pairs). */
+static bool mount_overlay(const char *name, const char *target, const char *upper)
+{
+    char changes[PATH_MAX], work[PATH_MAX], options[3 * PATH_MAX];
+    int n = snprintf(changes, sizeof changes, "%s/%s", upper, name);
+    int w = snprintf(work, sizeof work, "%s/.work-%s", upper, name);
+    if (n >= (int)sizeof changes || w >= (int)sizeof work || strpbrk(changes, ",:\\"))
+        return false;
+    struct stat st;
+    mode_t mode = stat(target, &st) == 0 ? st.st_mode & 07777 : 0755;
+    if (!rootfs_make_dirs(changes, 0755) || !rootfs_make_dirs(work, 0755))
+        return false;
+    (void)chmod(changes, mode);
+    /* userxattr: what a user namespace may write; works as root too, so both behave the same. */
+    snprintf(options, sizeof options, "userxattr,lowerdir=/%s,upperdir=%s,workdir=%s", name,
+             changes, work);
+    return mount("overlay", target, "overlay", 0, options) == 0;
+}
+
+static void unescape_octal(char *text)
+{
+    char *to = text;
+    for (const char *from = text; *from; to++) {
+        if (from[0] == '\\' && from[1] && from[2] && from[3]) {
+            *to = (char)(((from[1] - '0') << 6) | ((from[2] - '0') << 3) | (from[3] - '0'));
+            from += 4;
+        } else {
+            *to = *from++;
+        }
+    }
+    *to = '\0';
+}
+
+/* Lays the host's mounts below /name over the overlay, which shows only the directory's own file
+ * system. A mount that cannot be bound stays hidden. */
+static void bind_submounts(const char *root, const char *name, const char *mountinfo)
+{
+    char prefix[PATH_MAX], last[PATH_MAX] = "";
+    size_t n = (size_t)snprintf(prefix, sizeof prefix, "/%s/", name);
+    for (const char *line = mountinfo; line && *line;
+         line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+        char point[PATH_MAX];
+        if (sscanf(line, "%*d %*d %*s %*s %4095s", point) != 1)
+            continue;
+        unescape_octal(point);
+        if (strncmp(point, prefix, n) != 0 || strncmp(point, root, strlen(root)) == 0)
+            continue;
+        size_t covered = strlen(last);
+        if (covered && strncmp(point, last, covered) == 0 && point[covered] == '/')
+            continue; /* came along with the recursive bind */
+        char target[PATH_MAX];
+        struct err ignored = ERR_INIT;
+        if (snprintf(target, sizeof target, "%s%s", root, point) >= (int)sizeof target)
+            continue;
+        if (mount_bind(point, target, false, &ignored) == 0)
+            snprintf(last, sizeof last, "%s", point);
+    }
+}
+
+static bool is_private_top(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(private_tops); i++)
+        if (strcmp(name, private_tops[i]) == 0)
+            return true;
+    return false;
+}
+
+static int copy_link(const char *host, const char *target, struct err *err)
+{
+    char text[PATH_MAX];
+    ssize_t n = readlink(host, text, sizeof text - 1);
+    if (n < 0)
+        return err_errno(err, errno, "reading link %s", host);
+    text[n] = '\0';
+    if (symlink(text, target) < 0)
+        return err_errno(err, errno, "making link %s", target);
+    return 0;
+}
+
+static int mirror_top(const struct wire_setup *setup, const char *name, const char *mountinfo,
+                      struct buf *warnings, struct err *err)
+{
+    char host[PATH_MAX], target[PATH_MAX], upper[PATH_MAX];
+    snprintf(host, sizeof host, "/%s", name);
+    int t = snprintf(target, sizeof target, "%.*s/%s", STR_ARG(setup->root), name);
+    int u = snprintf(upper, sizeof upper, "%.*s", STR_ARG(setup->upper));
+    struct stat st;
+    if (t >= (int)sizeof target || u >= (int)sizeof upper || lstat(host, &st) < 0)
+        return 0;
+    if (S_ISLNK(st.st_mode))
+        return copy_link(host, target, err);
+    if (!S_ISDIR(st.st_mode))
+        return 0; /* files of / are no part of an image */
+    if (mkdir(target, 0755) < 0)
+        return err_errno(err, errno, "making %s", target);
+    if (mount_overlay(name, target, upper)) {
+        char root[PATH_MAX];
+        snprintf(root, sizeof root, "%.*s", STR_ARG(setup->root));
+        bind_submounts(root, name, mountinfo);
+        return 0;
+    }
+    int saved = errno;
+    if (access(host, R_OK | X_OK) < 0 || mount(host, target, NULL, MS_BIND | MS_REC, NULL) < 0)
+        return 0; /* what the user may not see, the pod does not see */
+    buf_addf(warnings, "%s is the host's own directory in this pod (no overlay: %s)\n", host,
+             strerror(saved));
+    return 0;
+}
+
+static int make_dev(const char *root, struct err *err)
+{
+    static const char *const nodes[] = {"null", "zero", "full", "random", "urandom", "tty", "fuse"};
+    static const char *const links[][2] = {{"/proc/self/fd", "fd"},
+                                           {"/proc/self/fd/0", "stdin"},
+                                           {"/proc/self/fd/1", "stdout"},
+                                           {"/proc/self/fd/2", "stderr"},
+                                           {"pts/ptmx", "ptmx"}};
+    char dev[2 * PATH_MAX - NAME_MAX - 8], host[NAME_MAX + 8], target[2 * PATH_MAX];
+    snprintf(dev, sizeof dev, "%s/dev", root);
+    if (mkdir(dev, 0755) < 0 || mount("tmpfs", dev, "tmpfs", MS_NOSUID, "mode=755,size=64k") < 0)
+        return err_errno(err, errno, "making /dev of the pod");
+    DIR *dir = opendir("/dev");
+    for (struct dirent *e; dir && (e = readdir(dir));) {
+        bool wanted = strncmp(e->d_name, "nvidia", 6) == 0 || strcmp(e->d_name, "infiniband") == 0;
+        for (size_t i = 0; i < ARRAY_SIZE(nodes); i++)
+            wanted |= strcmp(e->d_name, nodes[i]) == 0;
+        if (!wanted)
+            continue;
+        struct err node_err = ERR_INIT;
+        snprintf(host, sizeof host, "/dev/%s", e->d_name);
+        snprintf(target, sizeof target, "%s/%s", dev, e->d_name);
+        if (mount_bind(host, target, false, &node_err) < 0 && strcmp(e->d_name, "null") == 0) {
+            *err = node_err;
+            closedir(dir);
+            return -(int)err->code;
+        }
+    }
+    if (dir)
+        closedir(dir);
+    for (size_t i = 0; i < ARRAY_SIZE(links); i++) {
+        snprintf(target, sizeof target, "%s/%s", dev, links[i][1]);
+        if (symlink(links[i][0], target) < 0)
+            return err_errno(err, errno, "making %s", target);
+    }
+    snprintf(target, sizeof target, "%s/pts", dev);
+    if (mkdir(target, 0755) == 0)
+        (void)mount("devpts", target, "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666");
+    snprintf(target, sizeof target, "%s/shm", dev);
+    if (mkdir(target, 01777) < 0 ||
+        mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, DEFAULT_SHM_OPTIONS) < 0)
+        return err_errno(err, errno, "making /dev/shm of the pod");
+    return 0;
+}
+
+static int make_private_tops(const struct wire_setup *setup, const char *root, struct err *err)
+{
+    char path[2 * PATH_MAX], tmp[PATH_MAX];
+    snprintf(path, sizeof path, "%s/proc", root);
+    if (mkdir(path, 0755) < 0 ||
+        mount("proc", path, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+        return err_errno(err, errno, "mounting /proc of the pod");
+    snprintf(path, sizeof path, "%s/sys", root);
+    if (mkdir(path, 0755) == 0 && mount("/sys", path, NULL, MS_BIND | MS_REC, NULL) == 0)
+        (void)set_read_only(path, true);
+    snprintf(path, sizeof path, "%s/run", root);
+    if (mkdir(path, 0755) < 0 ||
+        mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=64m") < 0)
+        return err_errno(err, errno, "making /run of the pod");
+    snprintf(path, sizeof path, "%s/tmp", root);
+    snprintf(tmp, sizeof tmp, "%.*s/tmp", STR_ARG(setup->upper));
+    if (mkdir(path, 01777) < 0 || !rootfs_make_dirs(tmp, 0777) || chmod(tmp, 01777) < 0 ||
+        mount(tmp, path, NULL, MS_BIND, NULL) < 0)
+        return err_errno(err, errno, "making /tmp of the pod");
+    return make_dev(root, err);
+}
+
+static char *read_mountinfo(void)
+{
+    FILE *f = fopen("/proc/self/mountinfo", "re");
+    if (!f)
+        return xstrdup("");
+    char *text = xmalloc(MOUNTINFO_MAX_BYTES + 1);
+    text[fread(text, 1, MOUNTINFO_MAX_BYTES, f)] = '\0';
+    fclose(f);
+    return text;
+}
+
+static int mirror_host(const struct wire_setup *setup, struct buf *warnings, struct err *err)
+{
+    char *mountinfo cleanup(cleanup_free) = read_mountinfo();
+    DIR *dir = opendir("/");
+    if (!dir)
+        return err_errno(err, errno, "reading /");
+    int rc = 0;
+    for (struct dirent *e; rc == 0 && (e = readdir(dir));)
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
+            !is_private_top(e->d_name))
+            rc = mirror_top(setup, e->d_name, mountinfo, warnings, err);
+    closedir(dir);
+    return rc;
+}
+
+/* A resolv.conf that is a link into /run would dangle in the pod's own /run. */
+static void keep_resolv_conf(const char *real)
+{
+    if (!real || strncmp(real, "/run/", 5) != 0)
+        return;
+    char source[PATH_MAX + sizeof OLD_ROOT];
+    struct err ignored = ERR_INIT;
+    snprintf(source, sizeof source, OLD_ROOT "%s", real);
+    (void)mount_bind(source, real, true, &ignored);
+}
+
+static int enter_root(const char *root, struct err *err)
+{
+    char old[2 * PATH_MAX];
+    snprintf(old, sizeof old, "%s" OLD_ROOT, root);
+    if (mkdir(old, 0700) < 0)
+        return err_errno(err, errno, "making %s", old);
+    if (syscall(SYS_pivot_root, root, old) < 0)
+        return err_errno(err, errno, "changing the root to %s", root);
+    if (chdir("/") < 0)
+        return err_errno(err, errno, "entering the new root");
+    return 0;
+}
+
+int rootfs_build(const struct wire_setup *setup, struct buf *warnings, struct err *err)
+{
+    char root[ROOT_MAX_BYTES + 1];
+    if (setup->root.n > ROOT_MAX_BYTES || setup->upper.n > ROOT_MAX_BYTES)
+        return err_set(err, ERR_INVALID, "the pod's directory name is too long");
+    memcpy(root, setup->root.p, setup->root.n);
+    root[setup->root.n] = '\0';
+
+    char *resolv cleanup(cleanup_free) = realpath("/etc/resolv.conf", NULL);
+    umask(0);
+    if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return err_errno(err, errno, "making mounts private");
+    if (!rootfs_make_dirs(root, 0755))
+        return err_errno(err, errno, "making %s", root);
+    if (mount("tmpfs", root, "tmpfs", MS_NOSUID | MS_NODEV, ROOT_TMPFS_OPTIONS) < 0)
+        return err_errno(err, errno, "mounting the pod's root");
+    int rc = mirror_host(setup, warnings, err);
+    if (rc == 0)
+        rc = make_private_tops(setup, root, err);
+    if (rc == 0)
+        rc = enter_root(root, err);
+    if (rc < 0)
+        return rc;
+    keep_resolv_conf(resolv);
+    if ((rc = rootfs_mount_all(&setup->mounts, OLD_ROOT, err)) < 0)
+        return rc;
+    if (umount2(OLD_ROOT, MNT_DETACH) < 0)
+        return err_errno(err, errno, "letting go of the host's root");
+    (void)rmdir(OLD_ROOT);
+    umask(022);
+    return 0;
+}

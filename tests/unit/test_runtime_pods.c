@@ -1,0 +1,632 @@
+/* Pods as real processes: the whole runtime against an API in memory. Runs as it is, and once more as
+ * an ordinary user when started by root. Where the host gives no namespaces it says so and is skipped.
+ *
+ * The binary is also the pods' init ("pod-init") and a supervisor to be killed ("supervisor"). */
+#include "fake_api.h"
+#include "kube/pod.h"
+#include "runtime/runtime.h"
+#include "io/spawn.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#define NOBODY      65534
+#define SKIPPED     77
+#define PATIENCE_MS 20000
+
+struct world {
+    struct loop *loop;
+    struct kube_api *api;
+    struct runtime *runtime;
+    char dir[64];
+    bool no_namespaces;
+    struct arena *arena;
+};
+
+static char self_exe[512];
+
+static void world_start(struct world *w)
+{
+    struct err err = ERR_INIT;
+    struct runtime_config config = {.dir = w->dir,
+                                    .cache_dir = "/nonexistent",
+                                    .nodes = 1,
+                                    .gpus = 8,
+                                    .cpu = "64",
+                                    .memory = "1Ti",
+                                    .self_exe = self_exe,
+                                    .back_off_ms = 200,
+                                    .no_namespaces = w->no_namespaces};
+    if (runtime_new(w->loop, w->api, &config, &w->runtime, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static int world_open(void **state)
+{
+    struct world *w = xcalloc(1, sizeof *w);
+    snprintf(w->dir, sizeof w->dir, "/tmp/mobula-pods-XXXXXX");
+    if (!mkdtemp(w->dir))
+        return -1;
+    w->arena = arena_new();
+    w->loop = loop_new_uv();
+    w->api = fake_api_new(w->loop);
+    world_start(w);
+    *state = w;
+    return 0;
+}
+
+static void set_flag(void *ctx)
+{
+    *(bool *)ctx = true;
+}
+
+static void world_stop(struct world *w)
+{
+    bool stopped = false;
+    runtime_stop(w->runtime, set_flag, &stopped);
+    int64_t end = loop_mono_ms(w->loop) + PATIENCE_MS;
+    while (!stopped && loop_mono_ms(w->loop) < end)
+        loop_turn(w->loop, 50);
+    assert_true(stopped);
+    w->runtime = runtime_free(w->runtime);
+}
+
+static int world_close(void **state)
+{
+    struct world *w = *state;
+    if (w->runtime)
+        runtime_free(w->runtime);
+    kube_api_free(w->api);
+    loop_free(w->loop);
+    arena_free(w->arena);
+    char command[256];
+    snprintf(command, sizeof command, "chmod -R u+rwx %s; rm -rf %s", w->dir, w->dir);
+    char *argv[] = {"sh", "-c", command, NULL};
+    struct spawn_options options = {.path = "/bin/sh", .argv = argv};
+    struct spawn_child child;
+    struct err err = ERR_INIT;
+    if (spawn_start(&options, &child, &err) == 0) {
+        waitpid(child.pid, NULL, 0);
+        close(child.pidfd);
+    }
+    free(w);
+    return 0;
+}
+
+/* --- asking and waiting */
+
+static void put_pod(struct world *w, const char *name, const char *spec_json)
+{
+    const struct val *spec;
+    struct err err = ERR_INIT;
+    if (val_parse_json(w->arena, str_of(spec_json), &spec, &err) < 0)
+        fail_msg("%s", err.text);
+    struct arena *a = w->arena;
+    fake_api_put(w->api, "pods",
+                 val_obj(a, "apiVersion", val_text(a, "v1"), "kind", val_text(a, "Pod"), "metadata",
+                         val_obj(a, "name", val_text(a, name), "namespace", val_text(a, "t")),
+                         "spec", spec));
+}
+
+static const struct val *pod_now(struct world *w, const char *name)
+{
+    return fake_api_get(w->api, "pods", "t", name);
+}
+
+static const struct val *container(struct world *w, const char *name)
+{
+    return val_path(pod_now(w, name), "status.containerStatuses[0]");
+}
+
+typedef bool (*until_fn)(struct world *w, const char *name);
+
+static bool is_up(struct world *w, const char *name)
+{
+    return pod_is_running_and_ready(pod_now(w, name));
+}
+static bool is_over(struct world *w, const char *name)
+{
+    enum pod_phase phase = pod_phase(pod_now(w, name));
+    return phase == POD_SUCCEEDED || phase == POD_FAILED;
+}
+static bool is_gone(struct world *w, const char *name)
+{
+    return pod_now(w, name) == NULL;
+}
+static bool is_in_crash_loop(struct world *w, const char *name)
+{
+    return str_is(val_path_str(container(w, name), "state.waiting.reason"), "CrashLoopBackOff");
+}
+static bool is_restarted_by_probe(struct world *w, const char *name)
+{
+    return val_path_int(container(w, name), "restartCount", 0) > 0;
+}
+
+static void wait_for(struct world *w, const char *name, until_fn until, const char *what)
+{
+    int64_t end = loop_mono_ms(w->loop) + PATIENCE_MS;
+    while (!until(w, name)) {
+        if (loop_mono_ms(w->loop) > end)
+            fail_msg("%s: not %s; %s", name, what,
+                     val_json(w->arena, val_get(pod_now(w, name), "status")).p);
+        loop_turn(w->loop, 20);
+    }
+}
+
+struct log_text {
+    struct buf text;
+    bool ended;
+};
+
+static void take_chunk(void *ctx, struct str bytes)
+{
+    buf_add(&((struct log_text *)ctx)->text, bytes);
+}
+
+static void take_end(void *ctx)
+{
+    ((struct log_text *)ctx)->ended = true;
+}
+
+static const char *read_log(struct world *w, const char *name, struct api_log_options options)
+{
+    const struct api_kubelet *kubelet = runtime_kubelet(w->runtime);
+    struct log_text log = {.text = BUF_INIT(1u << 20)};
+    struct err err = ERR_INIT;
+    struct api_log_stream *stream = kubelet->log_open(kubelet->self, STR("t"), str_of(name),
+                                                      &options, take_chunk, take_end, &log, &err);
+    if (!stream)
+        fail_msg("%s", err.text);
+    for (int64_t end = loop_mono_ms(w->loop) + PATIENCE_MS;
+         !log.ended && loop_mono_ms(w->loop) < end;)
+        loop_turn(w->loop, 20);
+    assert_true(log.ended);
+    const char *text = arena_c(w->arena, buf_str(&log.text));
+    buf_done(&log.text);
+    return text;
+}
+
+#define ALL ((struct api_log_options){.tail_lines = -1, .since_seconds = -1, .limit_bytes = -1})
+
+static bool has_event(struct world *w, const char *reason);
+
+/* A process somewhere on the host whose command line holds the word. */
+static pid_t find_process(const char *word)
+{
+    DIR *dir = opendir("/proc");
+    pid_t found = 0;
+    for (struct dirent *e; dir && (e = readdir(dir));) {
+        char path[300], line[4096];
+        int64_t pid;
+        if (!str_to_i64(str_of(e->d_name), &pid) || pid == getpid())
+            continue;
+        snprintf(path, sizeof path, "/proc/%s/cmdline", e->d_name);
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        ssize_t n = fd >= 0 ? read(fd, line, sizeof line) : 0;
+        if (fd >= 0)
+            close(fd);
+        if (n > 0 && memmem(line, (size_t)n, word, strlen(word)))
+            found = (pid_t)pid;
+    }
+    if (dir)
+        closedir(dir);
+    return found;
+}
+
+/* --- the tests */
+
+static void a_job_ends_with_its_code_and_log(void **state)
+{
+    struct world *w = *state;
+    put_pod(w, "job",
+            "{\"restartPolicy\":\"Never\",\"containers\":[{\"name\":\"c\",\"image\":\"busybox\","
+            "\"command\":[\"sh\",\"-c\"],"
+            "\"args\":[\"echo $(NAME); sleep 0.1; echo oops >&2; sleep 0.1; echo three; exit 7\"],"
+            "\"env\":[{\"name\":\"NAME\",\"valueFrom\":{\"fieldRef\":{\"fieldPath\":\"metadata."
+            "name\"}}}]}]}");
+    wait_for(w, "job", is_over, "over");
+    assert_int_equal(pod_phase(pod_now(w, "job")), POD_FAILED);
+    const struct val *end = val_path(container(w, "job"), "state.terminated");
+    assert_int_equal(val_path_int(end, "exitCode", -1), 7);
+    assert_true(str_is(val_path_str(end, "reason"), "Error"));
+    assert_string_equal(read_log(w, "job", ALL), "job\noops\nthree\n");
+    struct api_log_options tail = ALL;
+    tail.tail_lines = 1;
+    tail.timestamps = true;
+    const char *line = read_log(w, "job", tail);
+    assert_int_equal(line[4], '-');
+    assert_non_null(strstr(line, "Z three\n"));
+    struct api_log_options limit = ALL;
+    limit.limit_bytes = 5;
+    assert_string_equal(read_log(w, "job", limit), "job\no");
+}
+
+static void a_pod_sees_only_itself(void **state)
+{
+    struct world *w = *state;
+    put_pod(w, "alone",
+            "{\"restartPolicy\":\"Never\",\"hostname\":\"hermit\",\"containers\":[{\"name\":\"c\","
+            "\"image\":\"x\",\"command\":"
+            "[\"sh\",\"-c\",\"echo $$$$; hostname; cat /etc/hostname; ls /tmp | wc -l; mkdir "
+            "/tmp/ray /new; echo x > /new/f; "
+            "ls /proc | grep -c ^[0-9]; grep -c hermit /etc/hosts; cat /v/f; touch /etc/mark && "
+            "echo wrote; "
+            "df /dev/shm | tail -1 | cut -d ' ' -f 1\"],"
+            "\"volumeMounts\":[{\"name\":\"d\",\"mountPath\":\"/"
+            "v\"},{\"name\":\"m\",\"mountPath\":\"/dev/shm\"}]}],"
+            "\"initContainers\":[{\"name\":\"i\",\"image\":\"x\",\"command\":[\"sh\",\"-c\",\"echo "
+            "from init > /deep/er/f\"],"
+            "\"volumeMounts\":[{\"name\":\"d\",\"mountPath\":\"/deep/er\"}]}],"
+            "\"volumes\":[{\"name\":\"d\",\"emptyDir\":{}},{\"name\":\"m\",\"emptyDir\":{"
+            "\"medium\":\"Memory\"}}]}");
+    wait_for(w, "alone", is_over, "over");
+    const char *log = read_log(w, "alone", ALL);
+    struct str rest = str_of(log), line;
+    static const char *const expected[] = {"1", "hermit",    "hermit", "0",    NULL,
+                                           "1", "from init", "wrote",  "tmpfs"};
+    for (size_t i = 0; i < ARRAY_SIZE(expected); i++) {
+        if (!str_split(&rest, '\n', &line))
+            fail_msg("line %zu is missing in: %s", i, log);
+        if (expected[i] && !str_is(line, expected[i]))
+            fail_msg("line %zu is not %s in: %s", i, expected[i], log);
+        int64_t processes = 0;
+        if (!expected[i])
+            assert_true(str_to_i64(line, &processes) && processes <= 4);
+    }
+    assert_int_not_equal(access("/new", F_OK), 0);
+    assert_int_not_equal(access("/etc/mark", F_OK), 0);
+    assert_int_equal(pod_phase(pod_now(w, "alone")), POD_SUCCEEDED);
+}
+
+static void hooks_term_and_grace(void **state)
+{
+    struct world *w = *state;
+    put_pod(
+        w, "polite",
+        "{\"terminationGracePeriodSeconds\":10,\"containers\":[{\"name\":\"c\",\"image\":\"x\","
+        "\"command\":[\"sh\",\"-c\","
+        "\"trap 'echo term >> /keep/log; exit 0' TERM; echo up > /keep/up; while :; do sleep 0.1; "
+        "done\"],"
+        "\"volumeMounts\":[{\"name\":\"k\",\"mountPath\":\"/keep\"}],"
+        "\"readinessProbe\":{\"exec\":{\"command\":[\"cat\",\"/keep/up\"]},\"periodSeconds\":1},"
+        "\"lifecycle\":{\"postStart\":{\"exec\":{\"command\":[\"sh\",\"-c\",\"echo post >> "
+        "/keep/log\"]}},"
+        "\"preStop\":{\"exec\":{\"command\":[\"sh\",\"-c\",\"echo pre >> /keep/log\"]}}}}],"
+        "\"volumes\":[{\"name\":\"k\",\"hostPath\":{\"path\":\"/tmp/"
+        "mobula-pods-keep\",\"type\":\"DirectoryOrCreate\"}}]}");
+    unlink("/tmp/mobula-pods-keep/log");
+    unlink("/tmp/mobula-pods-keep/up");
+    wait_for(w, "polite", is_up, "up");
+    fake_api_delete(w->api, "pods", "t", "polite", 10);
+    int64_t from = loop_mono_ms(w->loop);
+    wait_for(w, "polite", is_gone, "gone");
+    assert_true(loop_mono_ms(w->loop) - from < 5000);
+    char text[64] = "";
+    int fd = open("/tmp/mobula-pods-keep/log", O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0 && read(fd, text, sizeof text - 1) > 0);
+    close(fd);
+    assert_string_equal(text, "post\npre\nterm\n");
+    unlink("/tmp/mobula-pods-keep/log");
+    unlink("/tmp/mobula-pods-keep/up");
+    rmdir("/tmp/mobula-pods-keep");
+}
+
+static void the_deaf_are_killed(void **state)
+{
+    struct world *w = *state;
+    put_pod(
+        w, "deaf",
+        "{\"containers\":[{\"name\":\"c\",\"image\":\"x\",\"command\":[\"sleep\",\"4711.25\"]}]}");
+    wait_for(w, "deaf", is_up, "up");
+    assert_int_not_equal(find_process("4711.25"), 0);
+    fake_api_delete(w->api, "pods", "t", "deaf", 1);
+    int64_t from = loop_mono_ms(w->loop);
+    wait_for(w, "deaf", is_gone, "gone");
+    int64_t took = loop_mono_ms(w->loop) - from;
+    assert_true(took >= 900 && took < 6000);
+    assert_int_equal(find_process("4711.25"), 0);
+}
+
+static void crashes_back_off(void **state)
+{
+    struct world *w = *state;
+    put_pod(w, "crash",
+            "{\"containers\":[{\"name\":\"c\",\"image\":\"x\",\"command\":[\"sh\",\"-c\",\"echo "
+            "life; exit 3\"]}]}");
+    wait_for(w, "crash", is_in_crash_loop, "in a crash loop");
+    assert_int_equal(val_path_int(container(w, "crash"), "lastState.terminated.exitCode", -1), 3);
+    assert_true(has_event(w, "BackOff"));
+    struct api_log_options previous = ALL;
+    previous.previous = true;
+    assert_string_equal(read_log(w, "crash", previous), "life\n");
+}
+
+static void what_cannot_start_says_why(void **state)
+{
+    struct world *w = *state;
+    put_pod(w, "typo",
+            "{\"restartPolicy\":\"Never\",\"containers\":[{\"name\":\"c\",\"image\":\"x\","
+            "\"command\":[\"/no/such\"]}]}");
+    wait_for(w, "typo", is_over, "over");
+    const struct val *end = val_path(container(w, "typo"), "state.terminated");
+    assert_true(str_is(val_path_str(end, "reason"), "StartError"));
+    assert_non_null(
+        strstr(val_as_c(val_get(end, "message")), "\"/no/such\": No such file or directory"));
+    assert_int_equal(val_path_int(end, "exitCode", 0), 128);
+}
+
+static void liveness_restarts(void **state)
+{
+    struct world *w = *state;
+    put_pod(w, "sick",
+            "{\"terminationGracePeriodSeconds\":1,\"containers\":[{\"name\":\"c\",\"image\":\"x\","
+            "\"command\":[\"sleep\",\"1000\"],"
+            "\"livenessProbe\":{\"exec\":{\"command\":[\"false\"]},\"periodSeconds\":1,"
+            "\"failureThreshold\":1}}]}");
+    wait_for(w, "sick", is_restarted_by_probe, "restarted");
+    assert_true(has_event(w, "Unhealthy"));
+    assert_true(has_event(w, "Killing"));
+}
+
+static void secrets_and_claims_are_waited_for(void **state)
+{
+    struct world *w = *state;
+    struct arena *a = w->arena;
+    put_pod(w, "late",
+            "{\"restartPolicy\":\"Never\",\"containers\":[{\"name\":\"c\",\"image\":\"x\","
+            "\"command\":[\"sh\",\"-c\",\"cat /s/k; echo; "
+            "cat /s/../etc/hostname; echo shared > "
+            "/p/f\"],\"volumeMounts\":[{\"name\":\"s\",\"mountPath\":\"/s\",\"readOnly\":true},"
+            "{\"name\":\"p\",\"mountPath\":\"/"
+            "p\"}]}],\"volumes\":[{\"name\":\"s\",\"secret\":{\"secretName\":\"s\"}},"
+            "{\"name\":\"p\",\"persistentVolumeClaim\":{\"claimName\":\"p\"}}]}");
+    for (int i = 0; i < 40 && !has_event(w, "FailedMount"); i++)
+        loop_turn(w->loop, 20);
+    assert_true(has_event(w, "FailedMount"));
+    fake_api_put(w->api, "persistentvolumeclaims",
+                 val_obj(a, "metadata",
+                         val_obj(a, "name", val_text(a, "p"), "namespace", val_text(a, "t"))));
+    fake_api_put(w->api, "secrets",
+                 val_obj(a, "metadata",
+                         val_obj(a, "name", val_text(a, "s"), "namespace", val_text(a, "t")),
+                         "data", val_obj(a, "k", val_text(a, "aGVsbG8="))));
+    wait_for(w, "late", is_over, "over");
+    assert_string_equal(read_log(w, "late", ALL), "hello\nlate\n");
+    char path[128];
+    snprintf(path, sizeof path, "%s/volumes/t/p/f", w->dir);
+    assert_int_equal(access(path, F_OK), 0);
+    assert_true(str_is(
+        val_path_str(fake_api_get(w->api, "persistentvolumeclaims", "t", "p"), "status.phase"),
+        "Bound"));
+}
+
+static void a_new_supervisor_starts_them_anew(void **state)
+{
+    struct world *w = *state;
+    put_pod(w, "lasting",
+            "{\"terminationGracePeriodSeconds\":1,\"containers\":[{\"name\":\"c\",\"image\":\"x\","
+            "\"command\":[\"sleep\",\"4712.25\"]}]}");
+    put_pod(w, "once",
+            "{\"restartPolicy\":\"Never\",\"containers\":[{\"name\":\"c\",\"image\":\"x\","
+            "\"command\":[\"sleep\",\"1000\"]}]}");
+    wait_for(w, "lasting", is_up, "up");
+    wait_for(w, "once", is_up, "up");
+    struct str uid = arena_str(w->arena, kube_uid(pod_now(w, "lasting")));
+    world_stop(w);
+    assert_int_equal(find_process("4712.25"), 0);
+    assert_true(is_up(w, "lasting")); /* the object says nothing of it */
+    world_start(w);
+    wait_for(w, "lasting", is_restarted_by_probe, "restarted");
+    wait_for(w, "lasting", is_up, "up again");
+    assert_true(str_eq(uid, kube_uid(pod_now(w, "lasting"))));
+    assert_int_equal(val_path_int(container(w, "lasting"), "restartCount", 0), 1);
+    assert_int_equal(val_path_int(container(w, "lasting"), "lastState.terminated.exitCode", 0),
+                     137);
+    wait_for(w, "once", is_over, "over");
+    assert_int_equal(pod_phase(pod_now(w, "once")), POD_FAILED);
+}
+
+static void nothing_outlives_a_killed_supervisor(void **state)
+{
+    char *argv[] = {"test", "supervisor", NULL};
+    int ready[2];
+    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+    struct spawn_fd fds[] = {{.fd = ready[1], .child_fd = 1}, {.fd = 2, .child_fd = 2}};
+    struct spawn_options options = {.path = self_exe, .argv = argv, .fds = fds, .n_fds = 2};
+    struct spawn_child child;
+    struct err err = ERR_INIT;
+    assert_int_equal(spawn_start(&options, &child, &err), 0);
+    close(ready[1]);
+    char word;
+    assert_int_equal(read(ready[0], &word, 1), 1); /* its pod is up */
+    close(ready[0]);
+    assert_int_not_equal(find_process("4713.25"), 0);
+    assert_int_equal(kill(child.pid, SIGKILL), 0);
+    waitpid(child.pid, NULL, 0);
+    close(child.pidfd);
+    for (int i = 0; i < 100 && find_process("4713.25"); i++)
+        usleep(20000);
+    assert_int_equal(find_process("4713.25"), 0);
+}
+
+static void sort_out_deadlines(void **state)
+{
+    struct world *w = *state;
+    put_pod(w, "slow",
+            "{\"activeDeadlineSeconds\":1,\"terminationGracePeriodSeconds\":0,\"containers\":[{"
+            "\"name\":\"c\",\"image\":\"x\","
+            "\"command\":[\"sleep\",\"1000\"]}]}");
+    wait_for(w, "slow", is_over, "over");
+    assert_true(str_is(val_path_str(pod_now(w, "slow"), "status.reason"), "DeadlineExceeded"));
+}
+
+static void what_fits_nowhere_is_told(void **state)
+{
+    struct world *w = *state;
+    put_pod(w, "huge",
+            "{\"containers\":[{\"name\":\"c\",\"image\":\"x\",\"command\":[\"true\"],\"resources\":"
+            "{\"limits\":{\"nvidia.com/gpu\":16}}}]}");
+    for (int i = 0; i < 100 && !has_event(w, "FailedScheduling"); i++)
+        loop_turn(w->loop, 20);
+    for (int i = 0; i < 10; i++)
+        loop_turn(w->loop, 20);
+    const struct val *c =
+        kube_condition(val_path(pod_now(w, "huge"), "status.conditions"), "PodScheduled");
+    assert_string_equal(val_as_c(val_get(c, "message")),
+                        "0/2 nodes are available: 2 Insufficient nvidia.com/gpu.");
+}
+
+struct event_search {
+    const char *reason;
+    bool found;
+};
+
+static void match_event(void *ctx, const struct val *event)
+{
+    struct event_search *s = ctx;
+    s->found |= str_is(val_as_str(val_get(event, "reason")), s->reason);
+}
+
+static bool has_event(struct world *w, const char *reason)
+{
+    struct event_search s = {.reason = reason};
+    fake_api_each(w->api, "events", match_event, &s);
+    return s.found;
+}
+
+static void without_namespaces_too(void **state)
+{
+    struct world *w = *state;
+    w->runtime = runtime_free(w->runtime);
+    w->no_namespaces = true;
+    world_start(w);
+    assert_non_null(strstr(runtime_limits(w->runtime), "no PID and mount namespaces"));
+    put_pod(w, "plain",
+            "{\"terminationGracePeriodSeconds\":5,\"containers\":[{\"name\":\"c\",\"image\":\"x\","
+            "\"command\":[\"sh\",\"-c\","
+            "\"setsid sleep 4714.25 & echo up; "
+            "wait\"],\"lifecycle\":{\"preStop\":{\"exec\":{\"command\":"
+            "[\"sh\",\"-c\",\": ray stop; sleep "
+            "60\"]}}},\"readinessProbe\":{\"exec\":{\"command\":[\"true\"]}}}]}");
+    wait_for(w, "plain", is_up, "up");
+    for (int i = 0; i < 100 && !*read_log(w, "plain", ALL); i++)
+        loop_turn(w->loop, 20);
+    assert_string_equal(read_log(w, "plain", ALL), "up\n");
+    assert_int_not_equal(find_process("4714.25"), 0);
+    fake_api_delete(w->api, "pods", "t", "plain", 5);
+    int64_t from = loop_mono_ms(w->loop);
+    wait_for(w, "plain", is_gone, "gone");
+    assert_true(loop_mono_ms(w->loop) - from < 4000); /* the hook was not run */
+    for (int i = 0; i < 50 && find_process("4714.25"); i++)
+        loop_turn(w->loop, 20);
+    assert_int_equal(find_process("4714.25"), 0);
+}
+
+static void left_overs_are_swept(void **state)
+{
+    struct world *w = *state;
+    char mark[128];
+    snprintf(mark, sizeof mark, "MOBULA_STATE=%s", w->dir);
+    char *argv[] = {"sleep", "4715.25", NULL}, *envp[] = {mark, "PATH=/bin:/usr/bin", NULL};
+    struct spawn_options options = {.path = "sleep", .argv = argv, .envp = envp};
+    struct spawn_child child;
+    struct err err = ERR_INIT;
+    int status = 0;
+    assert_int_equal(spawn_start(&options, &child, &err), 0);
+    assert_int_not_equal(find_process("4715.25"), 0);
+    w->runtime = runtime_free(w->runtime);
+    w->no_namespaces = true;
+    world_start(w);
+    assert_int_equal(waitpid(child.pid, &status, 0), child.pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    close(child.pidfd);
+}
+
+/* --- the other roles of this binary */
+
+static int supervise(void)
+{
+    void *state = NULL;
+    if (world_open(&state) < 0)
+        return 1;
+    struct world *w = state;
+    put_pod(w, "victim",
+            "{\"containers\":[{\"name\":\"c\",\"image\":\"x\",\"command\":[\"sh\",\"-c\",\"sleep "
+            "4713.25 & setsid sleep 4713.25\"]}]}");
+    wait_for(w, "victim", is_up, "up");
+    for (int i = 0; i < 20; i++)
+        loop_turn(w->loop, 20);
+    if (write(1, "r", 1) != 1)
+        return 1;
+    for (;;)
+        loop_turn(w->loop, 1000);
+}
+
+static int run_all(const char *who)
+{
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, world_open, world_close)
+    const struct CMUnitTest tests[] = {
+        TEST(a_job_ends_with_its_code_and_log),
+        TEST(a_pod_sees_only_itself),
+        TEST(hooks_term_and_grace),
+        TEST(the_deaf_are_killed),
+        TEST(crashes_back_off),
+        TEST(what_cannot_start_says_why),
+        TEST(liveness_restarts),
+        TEST(secrets_and_claims_are_waited_for),
+        TEST(a_new_supervisor_starts_them_anew),
+        cmocka_unit_test(nothing_outlives_a_killed_supervisor),
+        TEST(sort_out_deadlines),
+        TEST(what_fits_nowhere_is_told),
+        TEST(without_namespaces_too),
+        TEST(left_overs_are_swept),
+    };
+    if (spawn_isolation_probe() == SPAWN_ISOLATION_NONE) {
+        printf("skipped as %s: this host allows no namespaces\n", who);
+        return SKIPPED;
+    }
+    return cmocka_run_group_tests_name(who, tests, NULL, NULL);
+}
+
+static int run_as_nobody(void)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (setgid(NOBODY) < 0 || setuid(NOBODY) < 0 || access(self_exe, X_OK) < 0) {
+            printf("skipped as nobody: %s is not theirs to run\n", self_exe);
+            _exit(0);
+        }
+        execl(self_exe, self_exe, "as-nobody", (char *)NULL);
+        _exit(1);
+    }
+    int status = 0;
+    waitpid(pid, &status, 0);
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+    return code == SKIPPED ? 0 : code;
+}
+
+int main(int argc, char **argv)
+{
+    ssize_t n = readlink("/proc/self/exe", self_exe, sizeof self_exe - 1);
+    self_exe[MAX_OF(n, 0)] = '\0';
+    const char *role = argc > 1 ? argv[1] : "";
+    if (strcmp(role, "pod-init") == 0)
+        return runtime_pod_init(argc, argv);
+    if (strcmp(role, "supervisor") == 0)
+        return supervise();
+    if (strcmp(role, "as-nobody") == 0)
+        return run_all("nobody");
+    int failed = run_all(geteuid() == 0 ? "root" : "an ordinary user");
+    fflush(stdout);
+    return failed ? failed : geteuid() == 0 ? run_as_nobody() : 0;
+}
