@@ -1,0 +1,42 @@
+/* What `mobula up` was asked for, and the world that it starts. */
+#pragma once
+
+#include "cmd/cmd.h"
+#include "cmd/ports.h"
+#include "cmd/state.h"
+
+enum { UP_PORT_DASHBOARD, UP_PORT_CLIENT, UP_PORT_GCS, _UP_PORT_MAX };
+
+struct up_options {
+    const char *state_dir;
+    const char *release, *chart_version, *ns;
+    struct cmd_values values;
+    bool has_values; /* -f or --set: apply even when the state has clusters */
+    int64_t nodes, gpus;
+    const char *gpu_product, *cpu, *memory, *ray_version;
+    const char *idle_timeout; /* NULL: as the values say */
+    int64_t head_poll_ms;     /* 0: the operator's own */
+    int64_t api_port;
+    struct port_want ports[_UP_PORT_MAX];
+    bool detach;
+};
+
+/* Everything between the lock and the last farewell. The RayCluster to apply is NULL when the state's
+ * own clusters are to come back as they are. */
+struct up_world;
+struct up_start {
+    const struct up_options *options;
+    struct state *state;
+    const struct val *object;    /* to apply, or NULL; kept by the caller */
+    const struct val *otherwise; /* to apply when the state has no cluster at all */
+    bool on_terminal;
+    /* Called once, from inside the loop, when the API answers and the cluster is applied. */
+    void (*ready)(void *ctx, struct up_world *world);
+    void *ctx;
+};
+
+/* Runs until it is told to stop (SIGINT, SIGTERM) or cannot go on; 0 after an orderly stop. */
+int up_run(const struct up_start *start, struct err *err) MUST_USE;
+/* For ready(): the kubeconfig's path, and a few lines above the board. */
+const char *up_kubeconfig(const struct up_world *world);
+void up_banner(struct up_world *world, struct str text);

@@ -1,0 +1,28 @@
+/* The live view of an up: a watched copy of the world, drawn when it changes.
+ *
+ * On a terminal a board that is redrawn in place; elsewhere one line per change. It also knows where
+ * the first cluster's head is, for the local ports, and publishes the autoscaler's view in the state
+ * folder (autoscaler.json) for `mobula status`. It only looks; nothing here changes the cluster. */
+#pragma once
+
+#include "client/client.h"
+#include "cmd/board.h"
+#include "cmd/state.h"
+#include "operator/operator.h"
+
+#define VIEW_AUTOSCALER_FILE "autoscaler.json"
+
+struct view;
+struct view *view_new(struct loop *loop, struct kube_api *api, const struct state *state,
+                      bool on_terminal);
+struct view *view_free(struct view *view);
+void view_set_operator(struct view *view, struct operator* op); /* NULL: it is gone */
+/* Text that stands above the board (exports, limits). */
+void view_banner(struct view *view, struct str text);
+/* A line about something that goes on ("ray-2.46.0-py311", "downloading 43 %"). */
+void view_observe(struct view *view, struct str key, struct str line);
+/* One line of our own. */
+void view_say(struct view *view, const char *format, ...) PRINTF_LIKE(2, 3);
+/* forward_target_fn's first half: the head pod's address. */
+bool view_head_ip(struct view *view, char ret_ip[64]);
+bool view_has_clusters(const struct view *view, bool *ret_known);

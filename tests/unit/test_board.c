@@ -1,0 +1,273 @@
+/* The board: what it says of pods, GPUs and groups, and how it is drawn. Also the state folder and
+ * who holds a port: the other things that `mobula up` tells its user. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "cmd/board.h"
+#include "cmd/ports.h"
+#include "cmd/state.h"
+
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const char cluster_text[] =
+    "{apiVersion: ray.io/v1, kind: RayCluster, metadata: {name: c, namespace: default},"
+    " spec: {rayVersion: 2.46.0, headGroupSpec: {rayStartParams: {}, template: {spec: {containers:"
+    " [{name: ray-head}]}}}, workerGroupSpecs: [{groupName: two, minReplicas: 0, maxReplicas: 2,"
+    " replicas: 2, rayStartParams: {}, template: {spec: {containers: [{name: w, resources:"
+    " {requests: {cpu: 15, nvidia.com/gpu: 2, memory: 200Gi}}}]}}}]}, status: {state: ready}}";
+static const char node_text[] =
+    "{metadata: {name: gpu-1, labels: {nvidia.com/gpu.product: A100}}, status: {allocatable:"
+    " {cpu: '64', memory: 1Ti, nvidia.com/gpu: '8'}, conditions: [{type: Ready, status: 'True'}]}}";
+static const char head_text[] =
+    "{metadata: {name: c-head, namespace: default, creationTimestamp: '2026-01-01T00:00:00Z', "
+    "labels:"
+    " {ray.io/cluster: c, ray.io/group: headgroup, ray.io/node-type: head}}, spec: {nodeName: "
+    "gpu-1,"
+    " containers: [{name: ray-head, resources: {requests: {cpu: 4}}}]}, status: {phase: Running,"
+    " podIP: 127.9.0.2, conditions: [{type: Ready, status: 'True'}]}}";
+static const char placed_text[] =
+    "{metadata: {name: c-two-worker-a, namespace: default, creationTimestamp:"
+    " '2026-01-01T00:00:01Z', labels: {ray.io/cluster: c, ray.io/group: two}}, spec: {nodeName:"
+    " gpu-1, containers: [{name: w, resources: {requests: {cpu: 15, nvidia.com/gpu: 2}}}]}, status:"
+    " {phase: Pending}}";
+static const char waiting_text[] =
+    "{metadata: {name: c-two-worker-b, namespace: default, creationTimestamp:"
+    " '2026-01-01T00:00:02Z', labels: {ray.io/cluster: c, ray.io/group: two}}, spec: {containers:"
+    " [{name: w, resources: {requests: {cpu: 15, nvidia.com/gpu: 2}}}]}, status: {phase: Pending,"
+    " conditions: [{type: PodScheduled, status: 'False', message: '0/1 nodes are available'}]}}";
+static const char event_text[] =
+    "{metadata: {name: e}, involvedObject: {kind: Pod, namespace: default, name: c-two-worker-a},"
+    " lastTimestamp: '2026-01-01T00:00:03Z', reason: Pulling, message: Pulling image x}";
+static const char demand_text[] = "{default/c: {waiting: [{shape: {CPU: 16, GPU: 8}, count: 3, "
+                                  "why: group two is at its maximum 2}]}}";
+
+static const struct val *value(struct arena *a, const char *text)
+{
+    const struct val *v = NULL;
+    struct err err = ERR_INIT;
+
+    if (val_parse_yaml(a, "test", str_of(text), &v, &err) < 0)
+        fail_msg("%s", err.text);
+    return v;
+}
+
+static const struct val *example(struct arena *a)
+{
+    const struct val *clusters[] = {value(a, cluster_text)}, *nodes[] = {value(a, node_text)};
+    const struct val *pods[] = {value(a, waiting_text), value(a, head_text), value(a, placed_text)};
+    const struct val *events[] = {value(a, event_text)};
+    struct board_world world = {.clusters = {clusters, 1},
+                                .pods = {pods, 3},
+                                .nodes = {nodes, 1},
+                                .events = {events, 1},
+                                .autoscaler = value(a, demand_text)};
+
+    return board_make(a, &world);
+}
+
+static void it_counts_pods_and_gpus(void **state)
+{
+    struct arena *a = arena_new();
+    const struct val *board = example(a);
+    const struct val *group = val_path(board, "clusters[0].groups[1]");
+    const struct val *node = val_path(board, "nodes[0]");
+
+    assert_int_equal(val_path_int(group, "wanted", -1), 2);
+    assert_int_equal(val_path_int(group, "pods", -1), 2);
+    assert_int_equal(val_path_int(group, "ready", -1), 0);
+    assert_int_equal(val_path_int(group, "gpusPerPod", -1), 2);
+    assert_int_equal(val_path_int(board, "clusters[0].groups[0].ready", -1), 1);
+    assert_int_equal(val_path_int(node, "gpus", -1), 8);
+    assert_int_equal(val_path_int(node, "gpusUsed", -1), 2);
+    assert_string_equal(val_as_c(val_get(node, "cpuUsed")), "19");
+    assert_int_equal(val_len(val_get(node, "holders")), 1);
+    assert_string_equal(val_as_c(val_path(node, "holders[0].label")), "2a");
+    assert_string_equal(arena_c(a, board_head_ip(board)), "127.9.0.2");
+    arena_free(a);
+}
+
+static void it_says_why_pods_wait(void **state)
+{
+    struct arena *a = arena_new();
+    const struct val *board = example(a);
+
+    assert_string_equal(val_as_c(val_path(board, "pods[1].why")), "Pulling image x");
+    assert_string_equal(val_as_c(val_path(board, "pods[2].why")), "0/1 nodes are available");
+    assert_string_equal(val_as_c(val_path(board, "clusters[0].waiting[0].what")),
+                        "{CPU 16, GPU 8}");
+    assert_int_equal(val_path_int(board, "clusters[0].waiting[0].count", 0), 3);
+    assert_string_equal(val_as_c(val_path(board, "clusters[0].waiting[1].what")),
+                        "pod c-two-worker-b");
+    arena_free(a);
+}
+
+static void it_is_drawn_within_its_width(void **state)
+{
+    for (unsigned width = 10; width < 200; width += 7) {
+        struct arena *a = arena_new();
+        struct board_style style = {.width = width};
+        struct buf text = BUF_INIT(1 << 20);
+
+        board_print(a, example(a), &style, &text);
+        unsigned columns = 0;
+
+        for (size_t i = 0; i < text.n; i++) {
+            if (text.p[i] == '\n')
+                columns = 0;
+            else if (((unsigned char)text.p[i] & 0xc0) != 0x80)
+                columns++;
+            assert_true(columns <= width);
+        }
+        if (width > 100) {
+            assert_non_null(strstr(buf_c(&text), "2a 2a ·  ·"));
+            assert_non_null(strstr(buf_c(&text), "3 × {CPU 16, GPU 8}: group two is at"));
+        }
+        assert_null(strchr(buf_c(&text), '\033'));
+        buf_done(&text);
+        arena_free(a);
+    }
+}
+
+static void an_empty_world_has_a_board_too(void **state)
+{
+    struct arena *a = arena_new();
+    struct board_world world = {0};
+    struct board_style style = {.color = true};
+    struct buf text = BUF_INIT(1 << 20);
+
+    board_print(a, board_make(a, &world), &style, &text);
+    assert_non_null(strstr(buf_c(&text), "no RayCluster yet"));
+    board_print(a, NULL, &style, &text);
+    assert_int_equal(board_head_ip(NULL).n, 0);
+    buf_done(&text);
+    arena_free(a);
+}
+
+static void facts_tell_what_changed(void **state)
+{
+    struct arena *a = arena_new();
+    const struct val *facts = board_facts(a, example(a));
+
+    assert_string_equal(val_as_c(val_get(facts, "pod c-head")), "Running on gpu-1, ready");
+    assert_string_equal(val_as_c(val_get(facts, "group two")), "2 wanted, 2 pods, 0 ready");
+    assert_string_equal(val_as_c(val_get(facts, "pod c-two-worker-a")),
+                        "Pending on gpu-1: Pulling image x");
+    arena_free(a);
+}
+
+/* --- the state folder */
+
+static void only_one_up_has_a_folder(void **state)
+{
+    char dir[] = "/tmp/mobula-state-XXXXXX", below[128];
+    struct state first, second;
+    struct err err = ERR_INIT;
+    struct stat about;
+    pid_t pid = 0;
+
+    assert_non_null(mkdtemp(dir));
+    snprintf(below, sizeof(below), "%s/a/b/", dir);
+    assert_int_equal(state_resolve(below, &first, &err), 0);
+    assert_int_equal(state_runner(&first, &pid), 0);
+    assert_int_equal(state_take(&first, &err), 0);
+    assert_int_equal(stat(first.dir, &about), 0);
+    assert_int_equal(about.st_mode & 0777, 0700);
+    assert_int_equal(state_resolve(below, &second, &err), 0);
+    assert_int_equal(state_runner(&second, &pid), 1);
+    assert_int_equal(pid, getpid());
+    assert_int_equal(state_take(&second, &err), -ERR_CONFLICT);
+    snprintf(below, sizeof(below), "pid %d", (int)getpid());
+    assert_non_null(strstr(err.text, below));
+    assert_int_equal(state_write(&first, "x.json", STR("{}"), &err), 0);
+    state_release(&first);
+    assert_int_equal(state_runner(&second, &pid), 0);
+    assert_int_equal(state_take(&second, &err), 0);
+    state_release(&second);
+    snprintf(below, sizeof(below), "%s/a/b/x.json", dir);
+    assert_int_equal(stat(below, &about), 0);
+    assert_int_equal(about.st_mode & 0777, 0600);
+    unlink(below);
+    snprintf(below, sizeof(below), "%s/a/b/up.lock", dir);
+    unlink(below);
+    snprintf(below, sizeof(below), "%s/a/b", dir);
+    rmdir(below);
+    snprintf(below, sizeof(below), "%s/a", dir);
+    rmdir(below);
+    rmdir(dir);
+}
+
+/* A child that took the lock and died without a word: nobody runs, the folder can be taken. */
+static void the_dead_hold_nothing(void **state)
+{
+    char dir[] = "/tmp/mobula-state-XXXXXX", lock[64];
+    struct err err = ERR_INIT;
+    struct state own;
+    int status;
+    pid_t pid;
+
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(state_resolve(dir, &own, &err), 0);
+    pid_t child = fork();
+
+    if (child == 0)
+        _exit(state_take(&own, &err) == 0 ? 7 : 1);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(WEXITSTATUS(status), 7);
+    assert_int_equal(state_runner(&own, &pid), 0);
+    assert_int_equal(state_take(&own, &err), 0);
+    state_release(&own);
+    snprintf(lock, sizeof(lock), "%s/up.lock", dir);
+    unlink(lock);
+    rmdir(dir);
+}
+
+/* --- ports */
+
+static void a_taken_port_names_its_holder(void **state)
+{
+    struct port_want wants[] = {{"--a-port", "first", 0, -1}, {"--b-port", "second", 0, -1}};
+    struct port_want first = {"--x", "x", 0, -1};
+    char holder[128], wanted[64];
+    struct err err = ERR_INIT;
+
+    for (int port = 20001; port < 32000 && first.fd < 0; port += 97) {
+        first.port = port;
+        err = ERR_INIT;
+        (void)!ports_take(&first, 1, &err);
+    }
+    assert_true(first.fd >= 0);
+    assert_true(ports_holder(first.port, holder, sizeof(holder)));
+    snprintf(wanted, sizeof(wanted), "(pid %d)", (int)getpid());
+    assert_non_null(strstr(holder, wanted));
+    wants[1].port = first.port;
+    assert_int_equal(ports_take(wants, 2, &err), -ERR_EXISTS);
+    assert_int_equal(wants[0].fd, -1);
+    assert_int_equal(wants[1].fd, -1);
+    assert_non_null(strstr(err.text, wanted));
+    assert_non_null(strstr(err.text, "--b-port"));
+    ports_release(&first, 1);
+    assert_int_equal(ports_take(wants, 2, &err), 0);
+    ports_release(wants, 2);
+    assert_false(ports_holder(first.port, holder, sizeof(holder)));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_counts_pods_and_gpus),
+        cmocka_unit_test(it_says_why_pods_wait),
+        cmocka_unit_test(it_is_drawn_within_its_width),
+        cmocka_unit_test(an_empty_world_has_a_board_too),
+        cmocka_unit_test(facts_tell_what_changed),
+        cmocka_unit_test(only_one_up_has_a_folder),
+        cmocka_unit_test(the_dead_hold_nothing),
+        cmocka_unit_test(a_taken_port_names_its_holder),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
