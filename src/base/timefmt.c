@@ -65,6 +65,15 @@ static bool number(struct str s, size_t at, size_t digits, int64_t low, int64_t 
     return *ret >= low && *ret <= high;
 }
 
+static bool has_day(int64_t year, int64_t month, int64_t day)
+{
+    bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+
+    if (month == 2)
+        return day <= (leap ? 29 : 28);
+    return day <= 30 + ((month + (month > 7)) & 1);
+}
+
 bool time_parse_rfc3339(struct str s, time_ms *ret)
 {
     int64_t y, mo, d, h, mi, sec, ms = 0, zone_min = 0;
@@ -74,7 +83,8 @@ bool time_parse_rfc3339(struct str s, time_ms *ret)
         return false;
     if (!number(s, 0, 4, 0, 9999, &y) || !number(s, 5, 2, 1, 12, &mo) ||
         !number(s, 8, 2, 1, 31, &d) || !number(s, 11, 2, 0, 23, &h) ||
-        !number(s, 14, 2, 0, 59, &mi) || !number(s, 17, 2, 0, 60, &sec))
+        !number(s, 14, 2, 0, 59, &mi) || !number(s, 17, 2, 0, 60, &sec) ||
+        !has_day(y, mo, d))
         return false;
     size_t at = 19;
     if (s.p[at] == '.') {

@@ -31,7 +31,6 @@
  * and forked children. What this cannot see: static binaries, raw system calls, libc's own
  * resolver (which is why a name server on 127.0.0.1 still answers), abstract unix sockets.
  */
-#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
