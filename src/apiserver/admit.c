@@ -1,0 +1,222 @@
+/* Admission: what the server decides about a new object beyond defaults (service account, tolerations,
+ * priority, first status, cluster addresses). Source: k8s.io/kubernetes plugin/pkg/admission. */
+#include "apiserver/server.h"
+
+#include "kube/quantity.h"
+
+#define SERVICE_NET      (10u << 24 | 96u << 16) /* 10.96.0.0/16 */
+#define SERVICE_HOSTS    65534u
+#define SERVICE_RESERVED 16u
+
+static const struct val *toleration(struct arena *a, const char *key)
+{
+    return val_obj(a, "effect", val_text(a, "NoExecute"), "key", val_text(a, key), "operator",
+                   val_text(a, "Exists"), "tolerationSeconds", val_int(a, 300));
+}
+
+static bool tolerates(const struct val *list, const char *key)
+{
+    for (size_t i = 0; i < val_len(list); i++) {
+        const struct val *t = val_at(list, i);
+        struct str k = val_as_str(val_get(t, "key")), effect = val_as_str(val_get(t, "effect"));
+        if ((k.n == 0 || str_is(k, key)) && (effect.n == 0 || str_is(effect, "NoExecute")))
+            return true;
+    }
+    return false;
+}
+
+static const struct val *add_tolerations(struct arena *a, const struct val *spec)
+{
+    static const char *const keys[] = {"node.kubernetes.io/not-ready",
+                                       "node.kubernetes.io/unreachable"};
+    const struct val *list = val_get(spec, "tolerations");
+    const struct val *result = list ? list : val_empty_array();
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+        if (!tolerates(list, keys[i]))
+            result = val_append(a, result, toleration(a, keys[i]));
+    }
+    return val_set(a, spec, "tolerations", result);
+}
+
+static int add_priority(struct api_request *rq, const struct val **spec)
+{
+    struct arena *a = rq->arena;
+    struct str name = val_as_str(val_get(*spec, "priorityClassName"));
+    int64_t value = 0;
+    struct str policy = STR("PreemptLowerPriority");
+    if (name.n) {
+        const struct store_item *item =
+            store_get(rq->server->store, "scheduling.k8s.io/priorityclasses", STR_NULL, name);
+        if (!item)
+            return api_fail_forbidden(rq, kube_name(rq->body),
+                                      "no PriorityClass with name %.*s was found", STR_ARG(name));
+        value = val_path_int(item->value, "value", 0);
+        policy = val_path_str(item->value, "preemptionPolicy");
+    }
+    *spec = val_set(a, *spec, "priority", val_int(a, value));
+    if (!val_get(*spec, "preemptionPolicy"))
+        *spec = val_set(a, *spec, "preemptionPolicy", val_string(a, policy));
+    return 0;
+}
+
+/* Source: k8s.io/kubernetes pkg/apis/core/v1/helper/qos. */
+static bool same_and_set(const struct val *resources)
+{
+    static const char *const names[] = {"cpu", "memory"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        const struct val *limit = val_get(val_get(resources, "limits"), names[i]);
+        if (!limit || val_get(val_get(resources, "requests"), names[i]) != limit)
+            return false;
+    }
+    return true;
+}
+
+static void look_at(const struct val *containers, bool *guaranteed, bool *best_effort)
+{
+    static const char *const names[] = {"cpu", "memory"};
+    for (size_t i = 0; i < val_len(containers); i++) {
+        const struct val *resources = val_get(val_at(containers, i), "resources");
+        *guaranteed = *guaranteed && same_and_set(resources);
+        for (size_t k = 0; k < ARRAY_SIZE(names); k++) {
+            if (val_get(val_get(resources, "limits"), names[k]) ||
+                val_get(val_get(resources, "requests"), names[k]))
+                *best_effort = false;
+        }
+    }
+}
+
+static const char *qos_of(const struct val *spec)
+{
+    bool guaranteed = true, best_effort = true;
+    look_at(val_get(spec, "containers"), &guaranteed, &best_effort);
+    look_at(val_get(spec, "initContainers"), &guaranteed, &best_effort);
+    return best_effort ? "BestEffort" : guaranteed ? "Guaranteed" : "Burstable";
+}
+
+static int admit_pod(struct api_request *rq, const struct val **object)
+{
+    struct arena *a = rq->arena;
+    const struct val *spec = val_get(*object, "spec");
+    if (!val_is(spec, VAL_OBJECT))
+        return 0;
+    struct str account = val_as_str(val_get(spec, "serviceAccountName"));
+    if (account.n == 0)
+        account = STR("default");
+    struct str name = kube_name(rq->body);
+    if (!store_get(rq->server->store, "serviceaccounts", rq->ns, account))
+        return api_fail_forbidden(
+            rq, name,
+            "error looking up service account %.*s/%.*s: serviceaccount \"%.*s\" not found",
+            STR_ARG(rq->ns), STR_ARG(account), STR_ARG(account));
+    spec = val_set(a, spec, "serviceAccountName", val_string(a, account));
+    spec = val_set(a, spec, "serviceAccount", val_string(a, account));
+    int rc = add_priority(rq, &spec);
+    if (rc < 0)
+        return rc;
+    spec = add_tolerations(a, spec);
+    const struct val *status =
+        val_obj(a, "phase", val_text(a, "Pending"), "qosClass", val_text(a, qos_of(spec)));
+    *object = val_set(a, val_set(a, *object, "spec", spec), "status", status);
+    return 0;
+}
+
+static int admit_namespace(struct api_request *rq, const struct val **object)
+{
+    const struct val *finalizer = val_text(rq->arena, "kubernetes");
+    *object =
+        val_set_path(rq->arena, *object, "spec.finalizers", val_array(rq->arena, &finalizer, 1));
+    return 0;
+}
+
+static int admit_crd(struct api_request *rq, const struct val **object)
+{
+    *object = crd_prepare(rq, *object);
+    return 0;
+}
+
+static int admit_claim(struct api_request *rq, const struct val **object)
+{
+    if (val_path(*object, "spec.storageClassName"))
+        return 0;
+    struct store_range all =
+        store_list(rq->server->store, "storage.k8s.io/storageclasses", STR_NULL);
+    for (size_t i = 0; i < all.n; i++) {
+        if (str_is(
+                kube_annotation(all.items[i]->value, "storageclass.kubernetes.io/is-default-class"),
+                "true"))
+            *object = val_set_path(rq->arena, *object, "spec.storageClassName",
+                                   val_string(rq->arena, all.items[i]->name));
+    }
+    return 0;
+}
+
+static const struct {
+    const char *table;
+    int (*fn)(struct api_request *rq, const struct val **object);
+} rows[] = {
+    {"pods", admit_pod},
+    {"namespaces", admit_namespace},
+    {"customresourcedefinitions", admit_crd},
+    {"persistentvolumeclaims", admit_claim},
+};
+
+int admit_create(struct api_request *rq, const struct val **object)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        if (strcmp(rows[i].table, rq->resource->table) == 0)
+            return rows[i].fn(rq, object);
+    }
+    return 0;
+}
+
+/* --- cluster addresses of services */
+
+static struct str ip_text(struct arena *a, uint32_t ip)
+{
+    return arena_strf(a, "%u.%u.%u.%u", ip >> 24, ip >> 16 & 255, ip >> 8 & 255, ip & 255);
+}
+
+static bool ip_is_taken(struct api_request *rq, struct str ip)
+{
+    struct store_range all = store_list(rq->server->store, "services", STR_NULL);
+    for (size_t i = 0; i < all.n; i++) {
+        if (str_eq(val_path_str(all.items[i]->value, "spec.clusterIP"), ip))
+            return true;
+    }
+    return false;
+}
+
+static int assign_ip(struct api_request *rq, const struct val **object)
+{
+    struct arena *a = rq->arena;
+    uint32_t span = SERVICE_HOSTS - SERVICE_RESERVED;
+    uint32_t at = (uint32_t)(loop_random(rq->server->loop) % span);
+    for (uint32_t i = 0; i < span; i++, at = (at + 1) % span) {
+        struct str ip = ip_text(a, SERVICE_NET + SERVICE_RESERVED + at);
+        if (ip_is_taken(rq, ip))
+            continue;
+        const struct val *v = val_string(a, ip);
+        *object = val_set_path(a, *object, "spec.clusterIP", v);
+        *object = val_set_path(a, *object, "spec.clusterIPs", val_array(a, &v, 1));
+        return 0;
+    }
+    return api_fail(rq, ERR_UNAVAILABLE, "all addresses of 10.96.0.0/16 are taken by services");
+}
+
+int admit_service_ip(struct api_request *rq, const struct val **object)
+{
+    if (strcmp(rq->resource->table, "services") != 0 ||
+        str_is(val_path_str(*object, "spec.type"), "ExternalName"))
+        return 0;
+    struct str ip = val_path_str(*object, "spec.clusterIP");
+    if (ip.n == 0)
+        return assign_ip(rq, object);
+    if (str_is(ip, "None") || !ip_is_taken(rq, ip))
+        return 0;
+    struct api_causes causes = {.arena = rq->arena};
+    const struct val *list =
+        val_array(rq->arena, (const struct val *[]){val_string(rq->arena, ip)}, 1);
+    cause_invalid(&causes, STR("spec.clusterIPs"), list,
+                  "failed to allocate IP: provided IP is already allocated");
+    return api_fail_invalid(rq, kube_name(*object), &causes);
+}

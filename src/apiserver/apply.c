@@ -1,0 +1,234 @@
+/* Server-side apply, thin: each manager's last applied fields are kept in managedFields (FieldsV1), so
+ * that a field which it leaves out next time goes away, unless another manager applied it too.
+ * Lists are merged by key where Kubernetes' types say so (listType=map), replaced elsewhere.
+ * Source: k8s.io/kubernetes documentation "Server-Side Apply", structured-merge-diff's FieldsV1 form. */
+#include "apiserver/apply.h"
+
+/* The listType=map lists of the kinds served, by the list's own name. */
+static const struct {
+    const char *list, *key;
+} list_keys[] = {
+    {"containers", "name"},
+    {"initContainers", "name"},
+    {"ephemeralContainers", "name"},
+    {"env", "name"},
+    {"volumes", "name"},
+    {"volumeMounts", "mountPath"},
+    {"imagePullSecrets", "name"},
+    {"conditions", "type"},
+    {"ownerReferences", "uid"},
+    {"hostAliases", "ip"},
+    {"secrets", "name"},
+    {"volumeDevices", "devicePath"},
+};
+
+static const char *list_key(struct api_request *rq, struct str name, const struct val *list)
+{
+    if (rq->resource->crd && !str_is(name, "ownerReferences"))
+        return NULL;
+    if (str_is(name, "ports") && val_is(list, VAL_ARRAY))
+        return val_get(val_at(list, 0), "containerPort") ? "containerPort"
+               : val_get(val_at(list, 0), "port")        ? "port"
+                                                         : NULL;
+    for (size_t i = 0; i < ARRAY_SIZE(list_keys); i++) {
+        if (str_is(name, list_keys[i].list))
+            return list_keys[i].key;
+    }
+    return NULL;
+}
+
+static size_t find_keyed(const struct val *list, const char *key, const struct val *wanted)
+{
+    for (size_t i = 0; i < val_len(list); i++) {
+        if (wanted && val_get(val_at(list, i), key) == wanted)
+            return i;
+    }
+    return SIZE_MAX;
+}
+
+static const struct val *lay_over(struct api_request *rq, struct str name, const struct val *live,
+                                  const struct val *config)
+{
+    struct arena *a = rq->arena;
+    const char *key = list_key(rq, name, config);
+    if (val_is(config, VAL_OBJECT) && val_is(live, VAL_OBJECT)) {
+        for (size_t i = 0; i < val_len(config); i++) {
+            struct str k = val_key_at(config, i);
+            live =
+                val_sets(a, live, k, lay_over(rq, k, val_gets(live, k), val_member_at(config, i)));
+        }
+        return live;
+    }
+    if (!key || !val_is(config, VAL_ARRAY) || !val_is(live, VAL_ARRAY))
+        return config;
+    for (size_t i = 0; i < val_len(config); i++) {
+        const struct val *item = val_at(config, i);
+        size_t at = find_keyed(live, key, val_get(item, key));
+        live = at == SIZE_MAX
+                   ? val_append(a, live, item)
+                   : val_set_at(a, live, at, lay_over(rq, STR_NULL, val_at(live, at), item));
+    }
+    return live;
+}
+
+/* --- FieldsV1 */
+
+static const struct val *fields_of(struct api_request *rq, struct str name, const struct val *v)
+{
+    struct arena *a = rq->arena;
+    const struct val *fields = val_empty_object();
+    const char *key = list_key(rq, name, v);
+    if (val_is(v, VAL_OBJECT)) {
+        for (size_t i = 0; i < val_len(v); i++) {
+            struct str k = val_key_at(v, i);
+            fields = val_sets(a, fields, arena_strf(a, "f:%.*s", STR_ARG(k)),
+                              fields_of(rq, k, val_member_at(v, i)));
+        }
+    } else if (key && val_is(v, VAL_ARRAY)) {
+        for (size_t i = 0; i < val_len(v); i++) {
+            const struct val *id = val_get(val_at(v, i), key);
+            struct str k = val_json(a, val_obj(a, key, id));
+            fields = val_sets(a, fields, arena_strf(a, "k:%.*s", STR_ARG(k)),
+                              fields_of(rq, STR_NULL, val_at(v, i)));
+        }
+    }
+    return fields;
+}
+
+static const struct val *config_fields(struct api_request *rq, const struct val *config)
+{
+    struct arena *a = rq->arena;
+    config = val_set(a, val_set(a, config, "apiVersion", NULL), "kind", NULL);
+    const struct val *meta = val_get(config, "metadata");
+    static const char *const identity[] = {
+        "name", "namespace", "managedFields", "creationTimestamp", "uid", "resourceVersion"};
+    for (size_t i = 0; i < ARRAY_SIZE(identity); i++)
+        meta = val_set(a, meta, identity[i], NULL);
+    config = val_set(a, config, "metadata", val_len(meta) ? meta : NULL);
+    return fields_of(rq, STR_NULL, config);
+}
+
+static bool is_own_entry(const struct api_request *rq, const struct val *entry)
+{
+    return str_eq(val_as_str(val_get(entry, "manager")), rq->field_manager) &&
+           str_is(val_as_str(val_get(entry, "operation")), "Apply") &&
+           str_eq(val_as_str(val_get(entry, "subresource")), rq->subresource);
+}
+
+const struct val *apply_managed_fields(struct api_request *rq, const struct val *live,
+                                       const struct val *config)
+{
+    struct arena *a = rq->arena;
+    const struct val *entries = val_path(live, "metadata.managedFields");
+    const struct val *fields = config_fields(rq, config);
+    const struct val *entry = val_obj(
+        a, "manager", val_string(a, rq->field_manager), "operation", val_text(a, "Apply"),
+        "apiVersion", val_text(a, rq->resource->api_version), "time",
+        val_string(a, time_rfc3339(a, rq->now)), "fieldsType", val_text(a, "FieldsV1"), "fieldsV1",
+        fields, "subresource", rq->subresource.n ? val_string(a, rq->subresource) : NULL);
+    for (size_t i = 0; i < val_len(entries); i++) {
+        const struct val *old = val_at(entries, i);
+        if (!is_own_entry(rq, old))
+            continue;
+        bool same = val_get(old, "fieldsV1") == fields;
+        return val_set_at(a, entries, i, same ? old : entry);
+    }
+    return val_append(a, entries ? entries : val_empty_array(), entry);
+}
+
+/* True when somebody else's entry holds the path that `trail` walks. */
+static bool held_by_other(struct api_request *rq, const struct val *entries,
+                          const struct str *trail, size_t depth)
+{
+    for (size_t i = 0; i < val_len(entries); i++) {
+        const struct val *entry = val_at(entries, i);
+        if (is_own_entry(rq, entry))
+            continue;
+        const struct val *at = val_get(entry, "fieldsV1");
+        for (size_t k = 0; at && k < depth; k++)
+            at = val_gets(at, trail[k]);
+        if (at)
+            return true;
+    }
+    return false;
+}
+
+struct give_up {
+    struct api_request *rq;
+    const struct val *entries;
+    struct str trail[VAL_MAX_DEPTH];
+};
+
+static const struct val *give_up_fields(struct give_up *g, size_t depth, const struct val *live,
+                                        const struct val *was, const struct val *is);
+
+static const struct val *give_up_member(struct give_up *g, size_t depth, const struct val *live,
+                                        struct str key, const struct val *was, const struct val *is)
+{
+    struct arena *a = g->rq->arena;
+    struct str name = str_sub(key, 2, key.n);
+    const struct val *now = val_gets(live, name);
+    if (!now)
+        return live;
+    if (!is && !held_by_other(g->rq, g->entries, g->trail, depth + 1) && val_len(was) == 0)
+        return val_sets(a, live, name, NULL);
+    const struct val *rest = give_up_fields(g, depth + 1, now, was, is);
+    bool emptied = !is && rest != now && val_len(rest) == 0;
+    return val_sets(a, live, name, emptied ? NULL : rest);
+}
+
+static const struct val *give_up_item(struct give_up *g, size_t depth, const struct val *live,
+                                      struct str key, const struct val *was, const struct val *is)
+{
+    struct arena *a = g->rq->arena;
+    const struct val *id;
+    struct err ignored = ERR_INIT;
+    if (val_parse_json(a, str_sub(key, 2, key.n), &id, &ignored) < 0 || val_len(id) == 0)
+        return live;
+    size_t at = find_keyed(live, arena_c(a, val_key_at(id, 0)), val_member_at(id, 0));
+    if (at == SIZE_MAX)
+        return live;
+    if (!is && !held_by_other(g->rq, g->entries, g->trail, depth + 1))
+        return val_remove_at(a, live, at);
+    return val_set_at(a, live, at, give_up_fields(g, depth + 1, val_at(live, at), was, is));
+}
+
+static const struct val *give_up_fields(struct give_up *g, size_t depth, const struct val *live,
+                                        const struct val *was, const struct val *is)
+{
+    if (depth >= VAL_MAX_DEPTH)
+        return live;
+    for (size_t i = 0; i < val_len(was); i++) {
+        struct str key = val_key_at(was, i);
+        const struct val *before = val_member_at(was, i), *after = val_gets(is, key);
+        if (after && (val_len(after) == 0 || after == before))
+            continue;
+        g->trail[depth] = key;
+        if (str_starts(key, STR("f:")) && val_is(live, VAL_OBJECT))
+            live = give_up_member(g, depth, live, key, before, after);
+        else if (str_starts(key, STR("k:")) && val_is(live, VAL_ARRAY))
+            live = give_up_item(g, depth, live, key, before, after);
+    }
+    return live;
+}
+
+const struct val *apply_to(struct api_request *rq, const struct val *live, const struct val *config)
+{
+    struct arena *a = rq->arena;
+    const struct val *entries = val_path(live, "metadata.managedFields"), *was = NULL;
+    for (size_t i = 0; i < val_len(entries); i++) {
+        if (is_own_entry(rq, val_at(entries, i)))
+            was = val_get(val_at(entries, i), "fieldsV1");
+    }
+    const struct val *managed = apply_managed_fields(rq, live, config);
+    const struct val *result = live;
+    if (was) {
+        struct give_up *g = arena_new_of(a, struct give_up);
+        g->rq = rq;
+        g->entries = entries;
+        result = give_up_fields(g, 0, result, was, config_fields(rq, config));
+    }
+    config = val_set_path(a, config, "metadata.managedFields", NULL);
+    result = lay_over(rq, STR_NULL, result, config);
+    return val_set_path(a, result, "metadata.managedFields", managed);
+}

@@ -1,0 +1,11 @@
+/* Server-side apply, thin. Private to src/apiserver. */
+#pragma once
+
+#include "apiserver/server.h"
+
+/* `live` with the applied configuration laid over it, fields that this manager gave up removed, and
+ * its entry in managedFields. No conflicts are raised: the last manager to apply wins. */
+const struct val *apply_to(struct api_request *rq, const struct val *live,
+                           const struct val *config);
+const struct val *apply_managed_fields(struct api_request *rq, const struct val *live,
+                                       const struct val *config);

@@ -1,0 +1,54 @@
+/* The only place that writes to the store. An object gets its resourceVersion here, so that what is
+ * stored, answered and watched is one and the same value.
+ *
+ * A dry run computes everything and writes nothing. */
+#include "apiserver/server.h"
+
+static const struct val *with_revision(struct arena *a, const struct val *object, uint64_t revision)
+{
+    const struct val *meta = val_set(a, val_get(object, "metadata"), "resourceVersion",
+                                     val_textf(a, "%llu", (unsigned long long)revision));
+    return val_set(a, object, "metadata", meta);
+}
+
+const struct val *stored_object(const struct apiserver *server, const struct resource *r,
+                                struct str ns, struct str name)
+{
+    const struct store_item *item = store_get(server->store, r->table, ns, name);
+    return item ? item->value : NULL;
+}
+
+int commit_put(struct api_request *rq, struct str ns, struct str name, const struct val *object,
+               const struct val **ret)
+{
+    struct store *store = rq->server->store;
+    struct err err = ERR_INIT;
+    if (rq->dry_run) {
+        *ret = object;
+        return 0;
+    }
+    const struct val *done = with_revision(rq->arena, object, store_next_revision(store));
+    if (store_put(store, rq->resource->table, ns, name, done, &err) < 0)
+        return api_fail_err(rq, &err);
+    rq->wrote = true;
+    *ret = done;
+    return 0;
+}
+
+int commit_delete(struct api_request *rq, struct str ns, struct str name, const struct val *last,
+                  const struct val **ret)
+{
+    struct store *store = rq->server->store;
+    struct err err = ERR_INIT;
+    if (rq->dry_run) {
+        *ret = last;
+        return 0;
+    }
+    val_keep(rq->arena, last);
+    const struct val *gone = with_revision(rq->arena, last, store_next_revision(store));
+    if (store_delete(store, rq->resource->table, ns, name, gone, &err) < 0)
+        return api_fail_err(rq, &err);
+    rq->wrote = true;
+    *ret = gone;
+    return 0;
+}

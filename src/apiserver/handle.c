@@ -1,0 +1,113 @@
+/* One handler for both ways in: permission, the subresource, the verb. Read next: create.c. */
+#include "apiserver/server.h"
+
+static const struct {
+    const char *name;
+    int (*run)(struct api_request *rq);
+} verbs[_API_VERB_MAX] = {
+    [API_GET] = {"get", api_get},
+    [API_LIST] = {"list", api_list},
+    [API_WATCH] = {"watch", NULL},
+    [API_CREATE] = {"create", api_create},
+    [API_UPDATE] = {"update", api_update},
+    [API_PATCH] = {"patch", api_patch},
+    [API_DELETE] = {"delete", api_delete},
+    [API_DELETE_COLLECTION] = {"deletecollection", api_delete_collection},
+};
+
+const char *api_verb_name(enum api_verb verb)
+{
+    return verb < _API_VERB_MAX ? verbs[verb].name : "";
+}
+
+static int check_dry_run(struct api_request *rq)
+{
+    struct str dry = api_param(rq, "dryRun");
+    if (dry.n == 0)
+        return 0;
+    if (!str_is(dry, "All"))
+        return api_fail(rq, ERR_INVALID,
+                        "dryRun: Unsupported value: \"%.*s\": supported values: \"All\"",
+                        STR_ARG(dry));
+    rq->dry_run = true;
+    return 0;
+}
+
+static void read_params(struct api_request *rq)
+{
+    static const struct {
+        const char *key;
+        size_t at;
+    } texts[] = {{"labelSelector", offsetof(struct api_request, label_selector)},
+                 {"fieldSelector", offsetof(struct api_request, field_selector)},
+                 {"resourceVersion", offsetof(struct api_request, resource_version)},
+                 {"fieldManager", offsetof(struct api_request, field_manager)}};
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        struct str value = api_param(rq, texts[i].key);
+        if (value.n)
+            *(struct str *)((char *)rq + texts[i].at) = value;
+    }
+    rq->force = rq->force || api_param_true(rq, "force");
+}
+
+static int check_subresource(struct api_request *rq)
+{
+    if (rq->subresource.n == 0)
+        return 0;
+    bool status = str_is(rq->subresource, "status") && (rq->resource->flags & RES_STATUS);
+    if (status && (rq->verb == API_GET || rq->verb == API_UPDATE || rq->verb == API_PATCH))
+        return 0;
+    return api_fail_details(rq, 404, "NotFound",
+                            STR("the server could not find the requested resource"),
+                            val_empty_object());
+}
+
+static int run(struct api_request *rq)
+{
+    const struct kube_resource *k = &rq->resource->kube;
+    read_params(rq);
+    int rc = check_dry_run(rq);
+    if (rc == 0 && !rq->user->is_admin)
+        rc = authorize(rq, verbs[rq->verb].name, str_of(k->group), str_of(k->plural),
+                       rq->subresource, rq->ns, rq->name);
+    if (rc < 0)
+        return rc;
+    if (api_virtual_serves(rq))
+        return api_virtual(rq);
+    if (rq->resource->flags & RES_CREATE_ONLY || !verbs[rq->verb].run)
+        return api_fail(rq, ERR_NOT_ALLOWED,
+                        "the server does not allow this method on the requested resource");
+    rc = check_subresource(rq);
+    return rc < 0 ? rc : verbs[rq->verb].run(rq);
+}
+
+void api_handle(struct api_request *rq)
+{
+    if (rq->now == 0)
+        rq->now = loop_wall_ms(rq->server->loop);
+    run(rq);
+    INVARIANT(rq->answer != NULL);
+}
+
+int api_internal(struct apiserver *server, struct arena *a, enum api_verb verb,
+                 const struct resource *r, struct str ns, struct str name, const struct val *body,
+                 const struct val **ret_answer)
+{
+    struct api_user admin;
+    auth_admin(&admin);
+    struct api_request rq = {.server = server,
+                             .arena = a,
+                             .user = &admin,
+                             .verb = verb,
+                             .resource = r,
+                             .ns = arena_str(a, ns),
+                             .name = arena_str(a, name),
+                             .body = body,
+                             .patch_type = KUBE_PATCH_MERGE,
+                             .internal = true,
+                             .now = loop_wall_ms(server->loop)};
+    int rc = run(&rq);
+    if (ret_answer)
+        *ret_answer = rq.answer;
+    return rc;
+}

@@ -1,0 +1,372 @@
+/* The door: an HTTP request becomes a struct api_request, its answer becomes bytes.
+ *
+ * Order: who asks (401), the path (404, 405), what comes back (406), the body (400, 415), then the shared
+ * handler. A write is answered when it is durable. Read next: http_watch.c, log.c, handle.c. */
+#include "apiserver/http.h"
+
+#include "apiserver/protobuf.h"
+
+#define PROTOBUF_TYPE "application/vnd.kubernetes.protobuf"
+
+static const struct {
+    const char *type;
+    enum kube_patch_type patch;
+} patch_types[] = {
+    {"application/json-patch+json", KUBE_PATCH_JSON},
+    {"application/merge-patch+json", KUBE_PATCH_MERGE},
+    {"application/strategic-merge-patch+json", KUBE_PATCH_STRATEGIC},
+    {"application/apply-patch+yaml", KUBE_PATCH_APPLY},
+    {"application/apply-patch+json", KUBE_PATCH_APPLY},
+};
+
+/* --- content negotiation */
+
+static bool read_accept_option(struct str option, struct accept *ret)
+{
+    struct str part, type;
+    if (!str_split(&option, ';', &type))
+        return false;
+    type = str_trim(type);
+    bool yaml = str_is(type, "application/yaml");
+    if (!str_is(type, "application/json") && !str_is(type, "*/*") &&
+        !str_is(type, "application/*") && !yaml)
+        return false;
+    struct accept accept = {.yaml = yaml};
+    while (option.n && str_split(&option, ';', &part)) {
+        part = str_trim(part);
+        if (str_is(part, "as=Table"))
+            accept.as = AS_TABLE;
+        else if (str_starts(part, STR("as=PartialObjectMetadata")))
+            accept.as = AS_PARTIAL;
+        else if (str_is(part, "as=APIGroupDiscoveryList"))
+            accept.as = AS_AGGREGATED;
+        else if (str_starts(part, STR("v=v2beta1")))
+            return false;
+    }
+    *ret = accept;
+    return true;
+}
+
+bool accept_read(struct str header, struct accept *ret)
+{
+    struct str option;
+    *ret = (struct accept){0};
+    if (str_trim(header).n == 0)
+        return true;
+    while (header.n && str_split(&header, ',', &option)) {
+        if (read_accept_option(str_trim(option), ret))
+            return true;
+    }
+    return false;
+}
+
+/* --- answers */
+
+static void send_value(struct http_exchange *x, int status, const struct val *v)
+{
+    struct buf text cleanup(buf_done) = BUF_INIT(API_MAX_ANSWER_BYTES);
+    if (x->accept.yaml)
+        val_print_yaml(v, &text);
+    else
+        val_print_json(v, &text);
+    buf_addc(&text, '\n');
+    if (text.failed) {
+        httpd_respond(x->request, 500, "text/plain", STR("the answer is too large\n"));
+        return;
+    }
+    httpd_add_header(x->request, "Cache-Control", "no-cache, private");
+    httpd_respond(x->request, status, x->accept.yaml ? "application/yaml" : "application/json",
+                  buf_str(&text));
+}
+
+void exchange_free(struct http_exchange *x)
+{
+    arena_free(x->arena);
+    free(x);
+}
+
+void exchange_fail(struct http_exchange *x)
+{
+    send_value(x, x->rq.status, x->rq.answer);
+    exchange_free(x);
+}
+
+const struct val *exchange_shape(struct http_exchange *x, const struct val *answer, bool first)
+{
+    struct arena *a = x->arena;
+    if (x->accept.as == AS_TABLE)
+        return table_of_objects(a, x->rq.resource, answer, first,
+                                api_param(&x->rq, "includeObject"), x->rq.now);
+    return x->accept.as == AS_PARTIAL ? partial_metadata(a, answer) : answer;
+}
+
+static void warn_deprecated(struct http_exchange *x)
+{
+    const struct val *version = x->rq.resource ? x->rq.resource->crd_version : NULL;
+    if (!val_is_true(val_get(version, "deprecated")))
+        return;
+    struct str own = val_as_str(val_get(version, "deprecationWarning"));
+    struct str text = own.n ? own
+                            : arena_strf(x->arena, "%s %s is deprecated",
+                                         x->rq.resource->api_version, x->rq.resource->kube.kind);
+    httpd_add_header(x->request, "Warning",
+                     arena_strf(x->arena, "299 - \"%.*s\"", STR_ARG(text)).p);
+}
+
+static void finish(struct http_exchange *x)
+{
+    warn_deprecated(x);
+    bool plain = x->rq.status >= 400 || str_is(kube_kind(x->rq.answer), "Status");
+    send_value(x, x->rq.status, plain ? x->rq.answer : exchange_shape(x, x->rq.answer, true));
+    exchange_free(x);
+}
+
+static void on_durable(void *ctx, int rc, const struct err *err)
+{
+    struct http_exchange *x = ctx;
+    if (x->closed) {
+        exchange_free(x);
+        return;
+    }
+    httpd_set_close(x->request, NULL, NULL);
+    if (rc < 0)
+        api_fail_err(&x->rq, err);
+    finish(x);
+}
+
+static void on_closed(void *ctx)
+{
+    struct http_exchange *x = ctx;
+    x->closed = true;
+}
+
+/* --- bodies */
+
+static struct str media_type(struct http_exchange *x)
+{
+    struct str header = httpd_header(x->request, "Content-Type"), type;
+    return str_split(&header, ';', &type) ? str_trim(type) : STR_NULL;
+}
+
+static int parse_body(struct http_exchange *x, struct str type)
+{
+    struct str text = httpd_body(x->request);
+    struct err err = ERR_INIT;
+    bool yaml = str_ends(type, STR("yaml"));
+    if (str_trim(text).n == 0)
+        return 0;
+    bool protobuf = str_is(type, PROTOBUF_TYPE);
+    int rc = protobuf ? protobuf_parse(x->arena, text, &x->rq.body, &err)
+             : yaml   ? val_parse_yaml(x->arena, "body", text, &x->rq.body, &err)
+                      : val_parse_json(x->arena, text, &x->rq.body, &err);
+    if (rc < 0)
+        return api_fail(&x->rq, ERR_BAD_REQUEST,
+                        "the object provided is unrecognized (must be of type %s): "
+                        "%s",
+                        x->rq.resource->kube.kind, err.text);
+    return 0;
+}
+
+static int read_body(struct http_exchange *x)
+{
+    struct str type = media_type(x);
+    bool patch = x->rq.verb == API_PATCH;
+    for (size_t i = 0; patch && i < ARRAY_SIZE(patch_types); i++) {
+        if (!str_is(type, patch_types[i].type))
+            continue;
+        x->rq.patch_type = patch_types[i].patch;
+        return parse_body(x, type);
+    }
+    bool known = type.n == 0 || str_is(type, "application/json") ||
+                 str_is(type, "application/yaml") || str_is(type, PROTOBUF_TYPE) ||
+                 str_is(type, "*/*");
+    bool empty = httpd_body(x->request).n == 0;
+    if (!patch && (known || empty))
+        return parse_body(x, type);
+    return api_fail(&x->rq, ERR_MEDIA_TYPE,
+                    patch
+                        ? "the body of the request was in an unknown format - accepted media types "
+                          "include: application/json-patch+json, application/merge-patch+json, "
+                          "application/strategic-merge-patch+json, application/apply-patch+yaml"
+                        : "the body of the request was in an unknown format - accepted media types "
+                          "include: application/json, application/yaml");
+}
+
+/* --- what is not a resource */
+
+static const struct val *version_value(struct arena *a)
+{
+    return val_obj(a, "major", val_text(a, "1"), "minor", val_text(a, "35"), "gitVersion",
+                   val_text(a, API_VERSION_GIT), "gitCommit", val_text(a, "mobula-" MOBULA_VERSION),
+                   "gitTreeState", val_text(a, "clean"), "buildDate",
+                   val_text(a, "2026-01-01T00:00:00Z"), "goVersion", val_text(a, "none"),
+                   "compiler", val_text(a, "cc"), "platform", val_text(a, "linux/amd64"));
+}
+
+static bool is_health(struct str path)
+{
+    return str_is(path, "/healthz") || str_is(path, "/livez") || str_is(path, "/readyz") ||
+           str_starts(path, STR("/healthz/")) || str_starts(path, STR("/livez/")) ||
+           str_starts(path, STR("/readyz/"));
+}
+
+static void answer_health(struct http_exchange *x)
+{
+    struct err err = ERR_INIT;
+    bool ok = store_writable(x->server->store, &err) == 0;
+    struct str text = ok ? STR("ok") : arena_strf(x->arena, "[-]store failed: %s\n", err.text);
+    httpd_respond(x->request, ok ? 200 : 500, "text/plain; charset=utf-8", text);
+    exchange_free(x);
+}
+
+static void answer_aggregated(struct http_exchange *x, const struct val *v)
+{
+    struct buf text cleanup(buf_done) = BUF_INIT(API_MAX_ANSWER_BYTES);
+    val_print_json(v, &text);
+    httpd_respond(x->request, 200,
+                  "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+                  buf_str(&text));
+    exchange_free(x);
+}
+
+static void answer_other(struct http_exchange *x, struct str path)
+{
+    struct arena *a = x->arena;
+    struct str method = httpd_method(x->request);
+    bool aggregated = false;
+    const struct val *v = NULL;
+    if (!authorize_path(x->rq.user, arena_c(a, method), path)) {
+        api_fail(&x->rq, ERR_FORBIDDEN, "forbidden: User \"%.*s\" cannot get path \"%.*s\"",
+                 STR_ARG(x->rq.user->name), STR_ARG(path));
+        exchange_fail(x);
+        return;
+    }
+    if (is_health(path)) {
+        answer_health(x);
+        return;
+    }
+    if (str_is(path, "/version") || str_is(path, "/version/"))
+        v = version_value(a);
+    else if (str_starts(path, STR("/openapi/v3")))
+        v = openapi_v3_answer(x->server, a, path);
+    else if (str_is(path, "/openapi/v2"))
+        v = openapi_v2_answer(x->server, a);
+    else
+        v = discovery_answer(x->server, a, path, x->accept.as == AS_AGGREGATED, &aggregated);
+    if (v && aggregated) {
+        answer_aggregated(x, v);
+        return;
+    }
+    if (!v) {
+        httpd_respond(x->request, 404, "text/plain; charset=utf-8", STR("404 page not found\n"));
+        exchange_free(x);
+        return;
+    }
+    send_value(x, 200, v);
+    exchange_free(x);
+}
+
+/* --- the way of a request */
+
+static void run_resource(struct http_exchange *x)
+{
+    struct api_request *rq = &x->rq;
+    bool read_only = rq->verb == API_GET || rq->verb == API_LIST || rq->verb == API_WATCH;
+    if (!read_only && read_body(x) < 0) {
+        exchange_fail(x);
+        return;
+    }
+    if (rq->verb == API_WATCH) {
+        http_watch(x);
+        return;
+    }
+    if (rq->verb == API_GET && str_is(rq->subresource, "log") &&
+        strcmp(rq->resource->table, "pods") == 0) {
+        http_log(x);
+        return;
+    }
+    api_handle(rq);
+    if (!rq->wrote || rq->status >= 400) {
+        finish(x);
+        return;
+    }
+    httpd_set_close(x->request, on_closed, x);
+    store_when_durable(x->server->store, on_durable, x);
+}
+
+static struct http_exchange *exchange_new(struct apiserver *server, struct httpd_request *request)
+{
+    struct http_exchange *x = xcalloc(1, sizeof(*x));
+    x->server = server;
+    x->request = request;
+    x->arena = arena_new();
+    x->rq.server = server;
+    x->rq.arena = x->arena;
+    x->rq.now = loop_wall_ms(server->loop);
+    return x;
+}
+
+static int unauthorized(struct http_exchange *x)
+{
+    struct api_user *user = arena_new_of(x->arena, struct api_user);
+    if (!auth_user(x->server, x->arena, httpd_peer(x->request),
+                   httpd_header(x->request, "Authorization"), user))
+        return api_fail_details(&x->rq, 401, "Unauthorized", STR("Unauthorized"), NULL);
+    x->rq.user = user;
+    return 0;
+}
+
+static void set_manager(struct http_exchange *x)
+{
+    struct str agent = httpd_header(x->request, "User-Agent"), name;
+    if (str_split(&agent, '/', &name))
+        x->rq.field_manager =
+            x->rq.patch_type == KUBE_PATCH_APPLY ? STR_NULL : arena_str(x->arena, name);
+}
+
+void http_handle(void *ctx, struct httpd_request *request)
+{
+    struct http_exchange *x = exchange_new(ctx, request);
+    struct api_request *rq = &x->rq;
+    struct str path;
+    if (unauthorized(x) < 0) {
+        exchange_fail(x);
+        return;
+    }
+    bool acceptable = accept_read(httpd_header(request, "Accept"), &x->accept);
+    if (!uri_parse(x->arena, httpd_uri(request), &path, rq->params, API_MAX_QUERY_PARAMS,
+                   &rq->params_n)) {
+        api_fail(rq, ERR_BAD_REQUEST, "the URI is malformed or has more than %d parameters",
+                 API_MAX_QUERY_PARAMS);
+        exchange_fail(x);
+        return;
+    }
+    enum route route = route_path(rq, path, httpd_method(request));
+    bool log = str_is(rq->subresource, "log");
+    if (route == ROUTE_OTHER) {
+        answer_other(x, path);
+        return;
+    }
+    if (route == ROUTE_RESOURCE && !acceptable && !log) {
+        api_fail(rq, ERR_NOT_ACCEPTABLE,
+                 "only the following media types are accepted: application/json, "
+                 "application/yaml");
+        route = ROUTE_FAILED;
+    }
+    if (route == ROUTE_FAILED) {
+        exchange_fail(x);
+        return;
+    }
+    if (rq->verb != API_PATCH)
+        set_manager(x);
+    run_resource(x);
+}
+
+void http_too_large(void *ctx, struct httpd_request *request)
+{
+    struct http_exchange *x = exchange_new(ctx, request);
+    if (unauthorized(x) == 0)
+        api_fail(&x->rq, ERR_TOO_LARGE, "Request entity too large: limit is %u",
+                 API_MAX_BODY_BYTES);
+    exchange_fail(x);
+}

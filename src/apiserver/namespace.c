@@ -1,0 +1,125 @@
+/* Namespaces: the four that are always there, what each one holds from birth (the default
+ * ServiceAccount and the CA's ConfigMap), and the end of one: its content goes, then it.
+ *
+ * Level-based: any change that may matter asks for a pass over all namespaces, from the loop.
+ * Source: k8s.io/kubernetes pkg/controller/{namespace,serviceaccount}. */
+#include "apiserver/server.h"
+
+static const char *const always_there[] = {"default", "kube-node-lease", "kube-public",
+                                           "kube-system"};
+
+static const struct resource *core(struct apiserver *server, const char *plural)
+{
+    return resources_find(&server->resources, STR_NULL, STR("v1"), str_of(plural));
+}
+
+static int ensure(struct apiserver *server, struct arena *a, const struct resource *r,
+                  struct str ns, const char *name, const struct val *extra)
+{
+    if (stored_object(server, r, ns, str_of(name)))
+        return 0;
+    const struct val *object =
+        val_set_path(a, extra, "metadata", val_obj(a, "name", val_text(a, name)));
+    return api_internal(server, a, API_CREATE, r, ns, STR_NULL, object, NULL);
+}
+
+static void furnish(struct apiserver *server, struct arena *a, struct str ns)
+{
+    const struct val *ca = val_obj(
+        a, "data", val_obj(a, "ca.crt", val_text(a, server->pki.ca_pem ? server->pki.ca_pem : "")));
+    (void)ensure(server, a, core(server, "serviceaccounts"), ns, "default", val_empty_object());
+    (void)ensure(server, a, core(server, "configmaps"), ns, "kube-root-ca.crt", ca);
+}
+
+/* True when nothing is left in the namespace. */
+static bool empty_out(struct apiserver *server, struct arena *a, struct str ns)
+{
+    bool empty = true;
+    for (size_t t = 0; t < store_tables(server->store); t++) {
+        const char *table = store_table_at(server->store, t);
+        const struct resource *r = resources_by_table(&server->resources, str_of(table));
+        struct store_range range = store_list(server->store, table, ns);
+        if (!r || !r->kube.namespaced || range.n == 0)
+            continue;
+        VEC(const struct val *) objects = {0};
+        for (size_t i = 0; i < range.n; i++)
+            vec_push(&objects, a, val_keep(a, range.items[i]->value));
+        for (size_t i = 0; i < objects.n; i++) {
+            if (!kube_is_deleting(objects.items[i]))
+                (void)api_internal(server, a, API_DELETE, r, ns, kube_name(objects.items[i]), NULL,
+                                   NULL);
+        }
+        empty = empty && store_list(server->store, table, ns).n == 0;
+    }
+    return empty;
+}
+
+static void end_namespace(struct apiserver *server, struct arena *a, const struct val *object)
+{
+    const struct val *freed = val_set_path(a, object, "spec.finalizers", NULL);
+    (void)api_internal(server, a, API_UPDATE, core(server, "namespaces"), STR_NULL,
+                       kube_name(object), freed, NULL);
+}
+
+void namespaces_pass(struct apiserver *server)
+{
+    struct arena *a cleanup(cleanup_arena) = arena_new();
+    struct store_range range = store_list(server->store, "namespaces", STR_NULL);
+    VEC(const struct val *) all = {0};
+    for (size_t i = 0; i < range.n; i++)
+        vec_push(&all, a, val_keep(a, range.items[i]->value));
+    for (size_t i = 0; i < all.n; i++) {
+        const struct val *ns = all.items[i];
+        if (!kube_is_deleting(ns))
+            furnish(server, a, kube_name(ns));
+        else if (empty_out(server, a, kube_name(ns)))
+            end_namespace(server, a, ns);
+    }
+}
+
+static bool is_terminating(struct apiserver *server, struct str ns)
+{
+    const struct store_item *item = store_get(server->store, "namespaces", STR_NULL, ns);
+    return item && kube_is_deleting(item->value);
+}
+
+static void on_pass(void *ctx)
+{
+    struct apiserver *server = ctx;
+    if (!apiserver_deferred_runs(server))
+        return;
+    server->namespace_pass_deferred = false;
+    namespaces_pass(server);
+}
+
+void namespace_event(struct apiserver *server, const struct store_event *e)
+{
+    bool matters = str_is(e->table, "namespaces") ||
+                   (e->change == STORE_DELETED &&
+                    (str_is(e->table, "serviceaccounts") || str_is(e->table, "configmaps") ||
+                     is_terminating(server, e->ns)));
+    if (!matters || server->namespace_pass_deferred)
+        return;
+    server->namespace_pass_deferred = true;
+    apiserver_defer(server, on_pass, server);
+}
+
+int namespaces_bootstrap(struct apiserver *server, struct err *err)
+{
+    struct arena *a cleanup(cleanup_arena) = arena_new();
+    for (size_t i = 0; i < ARRAY_SIZE(always_there); i++) {
+        const struct val *answer = NULL;
+        if (ensure(server, a, core(server, "namespaces"), STR_NULL, always_there[i],
+                   val_empty_object()) < 0)
+            return err_set(err, ERR_IO, "cannot make the namespace %s: %s", always_there[i],
+                           val_as_c(val_get(answer, "message")));
+    }
+    namespaces_pass(server);
+    const struct val *port =
+        val_obj(a, "name", val_text(a, "https"), "port", val_int(a, 443), "protocol",
+                val_text(a, "TCP"), "targetPort", val_int(a, server->port ? server->port : 6443));
+    const struct val *service =
+        val_obj(a, "spec",
+                val_obj(a, "clusterIP", val_text(a, "10.96.0.1"), "ports", val_array(a, &port, 1)));
+    return ensure(server, a, core(server, "services"), STR("default"), "kubernetes", service);
+}

@@ -1,0 +1,107 @@
+/* PATCH: the object as it is, patched, goes the way of an update. Read next: apply.c, update.c. */
+#include "apiserver/server.h"
+
+#include "apiserver/apply.h"
+
+static int media_type_failure(struct api_request *rq)
+{
+    return api_fail(
+        rq, ERR_MEDIA_TYPE,
+        "the body of the request was in an unknown format - accepted media types include: "
+        "application/json-patch+json, application/merge-patch+json, "
+        "application/apply-patch+yaml");
+}
+
+static int patched(struct api_request *rq, const struct val *base, const struct val **ret)
+{
+    struct arena *a = rq->arena;
+    struct err err = ERR_INIT;
+    const struct kube_resource *k = &rq->resource->kube;
+    const struct val_merge_schema *schema =
+        kube_merge_schema_for(str_of(k->group), str_of(k->kind));
+    int rc = 0;
+    switch (rq->patch_type) {
+    case KUBE_PATCH_JSON:
+        if (!val_is(rq->body, VAL_ARRAY))
+            return api_fail(rq, ERR_BAD_REQUEST, "a JSON patch is an array of operations");
+        rc = val_patch_json(a, base, rq->body, ret, &err);
+        break;
+    case KUBE_PATCH_MERGE:
+        *ret = val_patch_merge(a, base, rq->body);
+        break;
+    case KUBE_PATCH_STRATEGIC:
+        if (rq->resource->crd || !schema)
+            return media_type_failure(rq);
+        rc = val_patch_strategic(a, base, rq->body, schema, ret, &err);
+        break;
+    case KUBE_PATCH_APPLY:
+        *ret = apply_to(rq, base, rq->body);
+        break;
+    }
+    if (rc < 0)
+        return api_fail(rq, err.code == ERR_INVALID ? ERR_INVALID : err.code,
+                        "the server rejected our request due to an error in our request: %s",
+                        err.text);
+    return 0;
+}
+
+static int check_patched(struct api_request *rq, const struct val *old, const struct val *object)
+{
+    if (!val_is(object, VAL_OBJECT))
+        return api_fail(rq, ERR_BAD_REQUEST, "the patch does not leave an object");
+    struct str name = kube_name(object), version = kube_api_version(object);
+    if (!str_eq(name, kube_name(old)) || !str_eq(kube_ns(object), kube_ns(old)))
+        return api_fail(rq, ERR_BAD_REQUEST,
+                        "the name of the object (%.*s) does not match the name on the URL (%.*s)",
+                        STR_ARG(name), STR_ARG(rq->name));
+    if (!str_is(version, rq->resource->api_version) ||
+        !str_is(kube_kind(object), rq->resource->kube.kind))
+        return api_fail(rq, ERR_BAD_REQUEST,
+                        "the patch changes apiVersion or kind, which are %s %s",
+                        rq->resource->api_version, rq->resource->kube.kind);
+    return 0;
+}
+
+/* An apply to what does not exist makes it. */
+static int create_by_apply(struct api_request *rq)
+{
+    if (rq->subresource.n)
+        return api_fail_not_found(rq, rq->resource, rq->name);
+    struct arena *a = rq->arena;
+    rq->body = val_set_path(a, rq->body, "metadata.name", val_string(a, rq->name));
+    if (kube_uid(rq->body).n)
+        return api_fail_conflict(rq, rq->name,
+                                 "uid mismatch: the provided object specified uid, and "
+                                 "no existing object was found");
+    rq->verb = API_CREATE;
+    const struct val *managed = apply_managed_fields(rq, NULL, rq->body);
+    rq->body = val_set_path(a, rq->body, "metadata.managedFields", managed);
+    return api_create(rq);
+}
+
+int api_patch(struct api_request *rq)
+{
+    struct str ns = rq->resource->kube.namespaced ? rq->ns : STR_NULL;
+    if (!rq->body)
+        return api_fail(rq, ERR_BAD_REQUEST, "the request has no patch");
+    if (rq->patch_type == KUBE_PATCH_APPLY) {
+        if (rq->field_manager.n == 0)
+            return api_fail(
+                rq, ERR_BAD_REQUEST,
+                "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is "
+                "required for apply patch");
+        if (!val_is(rq->body, VAL_OBJECT))
+            return api_fail(rq, ERR_BAD_REQUEST, "an apply configuration is an object");
+    }
+    const struct val *old = stored_object(rq->server, rq->resource, ns, rq->name);
+    if (!old && rq->patch_type == KUBE_PATCH_APPLY)
+        return create_by_apply(rq);
+    if (!old)
+        return api_fail_not_found(rq, rq->resource, rq->name);
+    val_keep(rq->arena, old);
+    const struct val *base = resource_show(rq->arena, rq->resource, old), *object;
+    int rc = patched(rq, base, &object);
+    if (rc == 0)
+        rc = check_patched(rq, base, object);
+    return rc < 0 ? rc : update_to(rq, old, object);
+}

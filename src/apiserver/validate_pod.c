@@ -1,0 +1,311 @@
+/* Validation of pods, with kube-apiserver's messages: what a new one needs, and the little that may
+ * change later. Source: k8s.io/kubernetes pkg/apis/core/validation/validation.go. */
+#include "apiserver/server.h"
+
+#include "kube/quantity.h"
+
+static const char update_rule[] =
+    "pod updates may not change fields other than `spec.containers[*].image`,"
+    "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only "
+    "additions to "
+    "existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was "
+    "previously negative)";
+
+static void check_choice(struct api_causes *causes, struct str path, const struct val *v,
+                         const char *const *names, size_t n)
+{
+    const struct val *list = val_empty_array();
+    for (size_t i = 0; i < n; i++) {
+        if (!v || str_is(val_as_str(v), names[i]))
+            return;
+        list = val_append(causes->arena, list, val_text(causes->arena, names[i]));
+    }
+    cause_unsupported(causes, path, v, list);
+}
+
+static void check_amounts(struct api_causes *causes, struct str path, const struct val *map)
+{
+    struct arena *a = causes->arena;
+    for (size_t i = 0; i < val_len(map); i++) {
+        struct quantity q;
+        struct err err = ERR_INIT;
+        struct str at = field_key(a, path, val_key_at(map, i));
+        if (quantity_of(val_member_at(map, i), &q, &err) < 0)
+            cause_invalid(causes, at, val_member_at(map, i), arena_strf(a, "%s", err.text).p);
+        else if (q.nano < 0)
+            cause_invalid(causes, at, val_member_at(map, i), "must be greater than or equal to 0");
+    }
+}
+
+static void check_resources(struct api_causes *causes, struct str path, const struct val *resources)
+{
+    struct arena *a = causes->arena;
+    const struct val *limits = val_get(resources, "limits"),
+                     *requests = val_get(resources, "requests");
+    check_amounts(causes, field_join(a, path, "limits"), limits);
+    check_amounts(causes, field_join(a, path, "requests"), requests);
+    for (size_t i = 0; i < val_len(requests); i++) {
+        struct quantity request, limit;
+        struct err err = ERR_INIT;
+        struct str key = val_key_at(requests, i);
+        const struct val *most = val_gets(limits, key);
+        struct str at = field_join(a, path, "requests");
+        bool extended = str_find(key, '/') >= 0;
+        if (!most && extended && val_as_double(val_member_at(requests, i), 1) >= 0)
+            cause_required(causes, field_join(a, path, "limits"),
+                           "Limit must be set for non overcommitable resources");
+        if (!most || quantity_of(val_member_at(requests, i), &request, &err) < 0 ||
+            quantity_of(most, &limit, &err) < 0)
+            continue;
+        int order = quantity_cmp(request, limit);
+        if (order > 0)
+            cause_invalid(causes, at, val_member_at(requests, i),
+                          arena_strf(a, "must be less than or equal to %.*s limit of %s",
+                                     STR_ARG(key), val_as_c(most))
+                              .p);
+        else if (order < 0 && extended)
+            cause_invalid(
+                causes, at, val_member_at(requests, i),
+                arena_strf(a, "must be equal to %.*s limit of %s", STR_ARG(key), val_as_c(most)).p);
+    }
+}
+
+static void check_env(struct api_causes *causes, struct str path, const struct val *env)
+{
+    struct arena *a = causes->arena;
+    for (size_t i = 0; i < val_len(env); i++) {
+        const struct val *var = val_at(env, i);
+        struct str at = field_index(a, path, i);
+        if (val_as_str(val_get(var, "name")).n == 0)
+            cause_required(causes, field_join(a, at, "name"), "");
+        const struct val *value = val_get(var, "value"), *from = val_get(var, "valueFrom");
+        if (value && !val_is(value, VAL_STRING))
+            cause_type(causes, field_join(a, at, "value"), value, "must be a string");
+        if (from && val_len(value))
+            cause_invalid(causes, field_join(a, at, "valueFrom"), val_text(a, ""),
+                          "may not be specified when `value` is not empty");
+        if (from && val_len(from) != 1)
+            cause_invalid(
+                causes, field_join(a, at, "valueFrom"), val_text(a, ""),
+                "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or "
+                "`secretKeyRef`");
+    }
+}
+
+static bool names_volume(const struct val *volumes, const struct val *name)
+{
+    for (size_t i = 0; i < val_len(volumes); i++) {
+        if (val_get(val_at(volumes, i), "name") == name)
+            return true;
+    }
+    return false;
+}
+
+static void check_mounts(struct api_causes *causes, struct str path, const struct val *mounts,
+                         const struct val *volumes)
+{
+    struct arena *a = causes->arena;
+    for (size_t i = 0; i < val_len(mounts); i++) {
+        const struct val *mount = val_at(mounts, i), *where = val_get(mount, "mountPath");
+        struct str at = field_index(a, path, i);
+        if (!names_volume(volumes, val_get(mount, "name")))
+            cause_not_found(causes, field_join(a, at, "name"), val_get(mount, "name"));
+        if (val_len(where) == 0)
+            cause_required(causes, field_join(a, at, "mountPath"), "");
+        for (size_t k = 0; k < i; k++) {
+            if (where && val_get(val_at(mounts, k), "mountPath") == where)
+                cause_invalid(causes, field_join(a, at, "mountPath"), where, "must be unique");
+        }
+    }
+}
+
+static void check_container_ports(struct api_causes *causes, struct str path,
+                                  const struct val *ports)
+{
+    struct arena *a = causes->arena;
+    static const char *const protocols[] = {"SCTP", "TCP", "UDP"};
+    for (size_t i = 0; i < val_len(ports); i++) {
+        const struct val *port = val_at(ports, i), *name = val_get(port, "name");
+        struct str at = field_index(a, path, i);
+        int64_t n = val_as_int(val_get(port, "containerPort"), 0);
+        if (!val_get(port, "containerPort"))
+            cause_required(causes, field_join(a, at, "containerPort"), "");
+        else if (n < 1 || n > 65535)
+            cause_invalid(causes, field_join(a, at, "containerPort"),
+                          val_get(port, "containerPort"), "must be between 1 and 65535, inclusive");
+        check_choice(causes, field_join(a, at, "protocol"), val_get(port, "protocol"), protocols,
+                     ARRAY_SIZE(protocols));
+        if (val_len(name) > 15)
+            cause_invalid(causes, field_join(a, at, "name"), name,
+                          "must be no more than 15 characters");
+        for (size_t k = 0; k < i && val_len(name); k++) {
+            if (val_get(val_at(ports, k), "name") == name)
+                cause_duplicate(causes, field_join(a, at, "name"), name);
+        }
+    }
+}
+
+static void check_probe(struct api_causes *causes, struct str path, const struct val *probe)
+{
+    struct arena *a = causes->arena;
+    static const char *const handlers[] = {"exec", "httpGet", "tcpSocket", "grpc"};
+    if (!probe)
+        return;
+    size_t n = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(handlers); i++)
+        n += val_get(probe, handlers[i]) != NULL;
+    if (n == 0)
+        cause_required(causes, path, "must specify a handler type");
+    static const char *const numbers[] = {"initialDelaySeconds", "timeoutSeconds", "periodSeconds",
+                                          "successThreshold", "failureThreshold"};
+    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+        const struct val *v = val_get(probe, numbers[i]);
+        if (v && val_as_int(v, -1) < 0)
+            cause_invalid(causes, field_join(a, path, numbers[i]), v,
+                          "must be greater than or equal to 0");
+    }
+}
+
+static void check_container(struct api_causes *causes, struct str path, const struct val *c,
+                            const struct val *volumes)
+{
+    struct arena *a = causes->arena;
+    const struct val *name = val_get(c, "name"), *image = val_get(c, "image");
+    static const char *const policies[] = {"Always", "IfNotPresent", "Never"};
+    if (!val_is(c, VAL_OBJECT)) {
+        cause_type(causes, path, c, "must be an object");
+        return;
+    }
+    if (val_len(name) == 0) {
+        cause_required(causes, field_join(a, path, "name"), "");
+    } else {
+        const char *why = kube_check_dns1123_label(val_as_str(name));
+        if (why)
+            cause_invalid(causes, field_join(a, path, "name"), name, why);
+    }
+    if (val_len(image) == 0)
+        cause_required(causes, field_join(a, path, "image"), "");
+    check_choice(causes, field_join(a, path, "imagePullPolicy"), val_get(c, "imagePullPolicy"),
+                 policies, ARRAY_SIZE(policies));
+    check_env(causes, field_join(a, path, "env"), val_get(c, "env"));
+    check_mounts(causes, field_join(a, path, "volumeMounts"), val_get(c, "volumeMounts"), volumes);
+    check_container_ports(causes, field_join(a, path, "ports"), val_get(c, "ports"));
+    check_resources(causes, field_join(a, path, "resources"), val_get(c, "resources"));
+    static const char *const probes[] = {"livenessProbe", "readinessProbe", "startupProbe"};
+    for (size_t i = 0; i < ARRAY_SIZE(probes); i++)
+        check_probe(causes, field_join(a, path, probes[i]), val_get(c, probes[i]));
+}
+
+static void check_containers(struct api_causes *causes, struct str path, const struct val *list,
+                             const struct val *others, const struct val *volumes)
+{
+    for (size_t i = 0; i < val_len(list); i++) {
+        struct str at = field_index(causes->arena, path, i);
+        const struct val *name = val_get(val_at(list, i), "name");
+        check_container(causes, at, val_at(list, i), volumes);
+        bool twice = val_len(name) && names_volume(others, name);
+        for (size_t k = 0; k < i && !twice; k++)
+            twice = val_len(name) && val_get(val_at(list, k), "name") == name;
+        if (twice)
+            cause_duplicate(causes, field_join(causes->arena, at, "name"), name);
+    }
+}
+
+static void check_volumes(struct api_causes *causes, struct str path, const struct val *volumes)
+{
+    struct arena *a = causes->arena;
+    for (size_t i = 0; i < val_len(volumes); i++) {
+        const struct val *v = val_at(volumes, i), *name = val_get(v, "name");
+        struct str at = field_index(a, path, i);
+        if (val_len(name) == 0) {
+            cause_required(causes, field_join(a, at, "name"), "");
+            continue;
+        }
+        const char *why = kube_check_dns1123_label(val_as_str(name));
+        if (why)
+            cause_invalid(causes, field_join(a, at, "name"), name, why);
+        for (size_t k = 0; k < i; k++) {
+            if (val_get(val_at(volumes, k), "name") == name)
+                cause_duplicate(causes, field_join(a, at, "name"), name);
+        }
+        if (val_len(v) > 2)
+            cause_forbidden(causes, at, "may not specify more than 1 volume type");
+    }
+}
+
+void validate_pod_spec(struct api_request *rq, const struct val *spec, struct str path,
+                       struct api_causes *causes)
+{
+    struct arena *a = rq->arena;
+    static const char *const restart[] = {"Always", "OnFailure", "Never"};
+    static const char *const dns[] = {"ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"};
+    const struct val *containers = val_get(spec, "containers");
+    const struct val *init = val_get(spec, "initContainers"), *volumes = val_get(spec, "volumes");
+    if (val_len(containers) == 0)
+        cause_required(causes, field_join(a, path, "containers"), "");
+    check_containers(causes, field_join(a, path, "containers"), containers, NULL, volumes);
+    check_containers(causes, field_join(a, path, "initContainers"), init, containers, volumes);
+    check_volumes(causes, field_join(a, path, "volumes"), volumes);
+    check_choice(causes, field_join(a, path, "restartPolicy"), val_get(spec, "restartPolicy"),
+                 restart, ARRAY_SIZE(restart));
+    check_choice(causes, field_join(a, path, "dnsPolicy"), val_get(spec, "dnsPolicy"), dns,
+                 ARRAY_SIZE(dns));
+    const struct val *node = val_get(spec, "nodeSelector");
+    for (size_t i = 0; i < val_len(node); i++) {
+        const char *why = kube_check_qualified_name(val_key_at(node, i));
+        if (why)
+            cause_invalid_text(causes, field_join(a, path, "nodeSelector"),
+                               arena_strf(a, "\"%.*s\"", STR_ARG(val_key_at(node, i))), why);
+    }
+    if (val_as_int(val_get(spec, "terminationGracePeriodSeconds"), 0) < 0)
+        cause_invalid(causes, field_join(a, path, "terminationGracePeriodSeconds"),
+                      val_get(spec, "terminationGracePeriodSeconds"),
+                      "must be greater than or equal to 0");
+}
+
+/* The new spec with what may change put back to what it was: equal, or something else changed. */
+static const struct val *without_images(struct arena *a, const struct val *spec, const char *list,
+                                        const struct val *old)
+{
+    const struct val *now = val_get(spec, list), *was = val_get(old, list);
+    for (size_t i = 0; i < val_len(now) && i < val_len(was); i++) {
+        const struct val *c = val_set(a, val_at(now, i), "image", val_get(val_at(was, i), "image"));
+        now = val_set_at(a, now, i, c);
+    }
+    return val_set(a, spec, list, now);
+}
+
+static bool only_adds(const struct val *now, const struct val *was)
+{
+    for (size_t i = 0; i < val_len(was); i++) {
+        bool kept = false;
+        for (size_t k = 0; k < val_len(now) && !kept; k++)
+            kept = val_at(now, k) == val_at(was, i);
+        if (!kept)
+            return false;
+    }
+    return true;
+}
+
+void validate_pod_update(struct api_request *rq, const struct val *object, const struct val *old,
+                         struct api_causes *causes)
+{
+    struct arena *a = rq->arena;
+    const struct val *spec = val_get(object, "spec"), *was = val_get(old, "spec");
+    if (spec == was || rq->internal)
+        return;
+    if (val_len(val_get(spec, "containers")) != val_len(val_get(was, "containers"))) {
+        cause_forbidden(causes, STR("spec.containers"),
+                        "pod updates may not add or remove containers");
+        return;
+    }
+    const struct val *same = without_images(a, spec, "containers", was);
+    same = without_images(a, same, "initContainers", was);
+    same = val_set(a, same, "activeDeadlineSeconds", val_get(was, "activeDeadlineSeconds"));
+    if (only_adds(val_get(spec, "tolerations"), val_get(was, "tolerations")))
+        same = val_set(a, same, "tolerations", val_get(was, "tolerations"));
+    if (val_get(spec, "schedulingGates") == NULL)
+        same = val_set(a, same, "schedulingGates", val_get(was, "schedulingGates"));
+    if (same != was)
+        cause_forbidden(causes, STR("spec"), update_rule);
+}

@@ -1,0 +1,320 @@
+/* The watch hub: every change of the store, told to those who watch.
+ *
+ * A change is put into the queue of each watcher that it concerns, at once and in order; queues are
+ * emptied from the loop, so nobody is called from inside a write. Callbacks may free any watcher.
+ * An object that leaves a selection is told as DELETED, one that enters it as ADDED.
+ *
+ * Read next: http_watch.c and inproc.c (the two kinds of listener), store/store.h (history). */
+#include "apiserver/server.h"
+
+struct told {
+    enum kube_event event;
+    const struct val *object; /* own reference, storage form; NULL for a bookmark */
+    uint64_t revision;
+    bool initial_end;
+};
+
+struct watcher {
+    struct watch_hub *hub;
+    struct watcher *next, *prev;
+    const struct resource *resource;
+    struct str ns;
+    struct api_select select;
+    struct arena *arena;
+    watcher_event_fn event;
+    loop_fn end;
+    void *ctx;
+    VEC(struct told) queue;
+    uint64_t revision; /* told up to here */
+    bool bookmarks, over, dead;
+};
+
+struct watch_hub {
+    struct apiserver *server;
+    struct watcher *first;
+    struct loop_timer *timer;
+    struct arena *scratch;
+    size_t n;
+    bool drain_deferred, draining, dead;
+};
+
+static void drain(void *ctx);
+
+static void drain_soon(struct watch_hub *hub)
+{
+    if (hub->drain_deferred)
+        return;
+    hub->drain_deferred = true;
+    loop_defer(hub->server->loop, drain, hub);
+}
+
+static void tell(struct watcher *w, enum kube_event event, const struct val *object,
+                 uint64_t revision, bool initial_end)
+{
+    struct told told = {event, val_ref(object), revision, initial_end};
+    vec_push(&w->queue, NULL, told);
+    drain_soon(w->hub);
+}
+
+static const struct val *with_revision(struct arena *a, const struct val *object, uint64_t revision)
+{
+    return val_set_path(a, object, "metadata.resourceVersion",
+                        val_textf(a, "%llu", (unsigned long long)revision));
+}
+
+static void tell_change(struct watcher *w, const struct store_event *e)
+{
+    if (w->over || !str_is(e->table, w->resource->table) || (w->ns.n && !str_eq(w->ns, e->ns)))
+        return;
+    bool is = e->change != STORE_DELETED && select_matches(&w->select, w->resource, e->value);
+    bool was = e->old && select_matches(&w->select, w->resource, e->old);
+    if (is)
+        tell(w, was ? KUBE_MODIFIED : KUBE_ADDED, e->value, e->revision, false);
+    else if (was && e->change == STORE_DELETED)
+        tell(w, KUBE_DELETED, e->value, e->revision, false);
+    else if (was)
+        tell(w, KUBE_DELETED, with_revision(w->hub->scratch, e->old, e->revision), e->revision,
+             false);
+}
+
+void watch_hub_event(struct watch_hub *hub, const struct store_event *event)
+{
+    for (struct watcher *w = hub->first; w; w = w->next) {
+        if (!w->dead)
+            tell_change(w, event);
+    }
+}
+
+static void watcher_destroy(struct watcher *w)
+{
+    if (w->prev)
+        w->prev->next = w->next;
+    else
+        w->hub->first = w->next;
+    if (w->next)
+        w->next->prev = w->prev;
+    w->hub->n--;
+    for (size_t i = 0; i < w->queue.n; i++)
+        val_unref(w->queue.items[i].object);
+    vec_done(&w->queue);
+    arena_free(w->arena);
+    free(w);
+}
+
+static const struct val *bookmark(struct arena *a, const struct resource *r, uint64_t revision,
+                                  bool initial_end)
+{
+    const struct val *notes =
+        initial_end ? val_obj(a, "k8s.io/initial-events-end", val_text(a, "true")) : NULL;
+    return val_obj(a, "kind", val_text(a, r->kube.kind), "apiVersion", val_text(a, r->api_version),
+                   "metadata",
+                   val_obj(a, "resourceVersion", val_textf(a, "%llu", (unsigned long long)revision),
+                           "creationTimestamp", val_null(), "annotations", notes));
+}
+
+static void deliver(struct watcher *w, const struct told *told)
+{
+    struct arena *a = w->hub->scratch;
+    const struct val *shown = told->event == KUBE_ERROR ? told->object
+                              : told->event == KUBE_BOOKMARK
+                                  ? bookmark(a, w->resource, told->revision, told->initial_end)
+                                  : resource_show(a, w->resource, told->object);
+    if (told->event != KUBE_ERROR)
+        w->revision = told->revision;
+    w->event(w->ctx, told->event, shown, told->revision);
+}
+
+static void drain_watcher(struct watcher *w)
+{
+    for (size_t i = 0; i < w->queue.n && !w->dead; i++) {
+        struct told told = w->queue.items[i];
+        w->queue.items[i].object = NULL;
+        deliver(w, &told);
+        val_unref(told.object);
+    }
+    if (!w->dead) {
+        w->queue.n = 0;
+        if (w->queue.size > 256)
+            vec_done(&w->queue);
+    }
+    if (w->over && !w->dead) {
+        loop_fn end = w->end;
+        w->end = NULL;
+        if (end)
+            end(w->ctx);
+    }
+}
+
+static void drain(void *ctx)
+{
+    struct watch_hub *hub = ctx;
+    hub->drain_deferred = false;
+    if (hub->dead) {
+        free(hub);
+        return;
+    }
+    hub->draining = true;
+    for (struct watcher *w = hub->first; w; w = w->next) {
+        if (!w->dead && (w->queue.n || w->over))
+            drain_watcher(w);
+    }
+    hub->draining = false;
+    for (struct watcher *w = hub->first, *next; w; w = next) {
+        next = w->next;
+        if (w->dead)
+            watcher_destroy(w);
+    }
+    arena_reset(hub->scratch);
+}
+
+static void on_bookmark_time(void *ctx)
+{
+    struct watch_hub *hub = ctx;
+    uint64_t revision = store_revision(hub->server->store);
+    for (struct watcher *w = hub->first; w; w = w->next) {
+        if (!w->dead && !w->over && w->bookmarks && w->revision < revision)
+            tell(w, KUBE_BOOKMARK, NULL, revision, false);
+    }
+}
+
+/* --- beginning */
+
+static void tell_everything(struct watcher *w)
+{
+    struct store *store = w->hub->server->store;
+    struct store_range range = store_list(store, w->resource->table, w->ns);
+    for (size_t i = 0; i < range.n; i++) {
+        if (select_matches(&w->select, w->resource, range.items[i]->value))
+            tell(w, KUBE_ADDED, range.items[i]->value, range.items[i]->revision, false);
+    }
+}
+
+static void fail_watch(struct watcher *w, const struct val *status)
+{
+    tell(w, KUBE_ERROR, status, 0, false);
+    w->over = true;
+}
+
+static void tell_since(struct watcher *w, uint64_t since)
+{
+    struct store *store = w->hub->server->store;
+    struct arena *a = w->hub->scratch;
+    struct err err = ERR_INIT;
+    size_t i;
+    if (since > store_revision(store)) {
+        err_set(&err, ERR_GONE, "too old resource version: %llu (of another time of this server)",
+                (unsigned long long)since);
+        fail_watch(w, api_status(a, 410, "Expired", str_of(err.text), NULL));
+        return;
+    }
+    if (store_history_from(store, since, &i, &err) < 0) {
+        fail_watch(w, api_status(a, 410, "Expired", str_of(err.text), NULL));
+        return;
+    }
+    for (; i < store_history_count(store); i++)
+        tell_change(w, store_event_at(store, i));
+}
+
+int watcher_new(struct api_request *rq, const struct watch_options *options, watcher_event_fn event,
+                loop_fn end, void *ctx, struct watcher **ret)
+{
+    struct watch_hub *hub = rq->server->hub;
+    uint64_t since = 0;
+    if (hub->n >= API_MAX_WATCHERS)
+        return api_fail(rq, ERR_TOO_MANY,
+                        "there are %zu watches already, the most that this server "
+                        "takes",
+                        hub->n);
+    bool from_now = rq->resource_version.n == 0 || str_is(rq->resource_version, "0");
+    if (!from_now && !str_to_u64(rq->resource_version, &since))
+        return api_fail(rq, ERR_BAD_REQUEST, "resourceVersion: Invalid value: \"%.*s\": no number",
+                        STR_ARG(rq->resource_version));
+    struct arena *arena = arena_new();
+    struct api_select select;
+    rq->verb = API_WATCH;
+    int rc = select_parse(rq, arena, &select);
+    if (rc < 0) {
+        arena_free(arena);
+        return rc;
+    }
+    struct watcher *w = xcalloc(1, sizeof(*w));
+    *w = (struct watcher){.hub = hub,
+                          .next = hub->first,
+                          .resource = rq->resource,
+                          .ns = arena_str(arena, rq->ns),
+                          .select = select,
+                          .arena = arena,
+                          .event = event,
+                          .end = end,
+                          .ctx = ctx,
+                          .bookmarks = options->bookmarks};
+    if (w->next)
+        w->next->prev = w;
+    hub->first = w;
+    hub->n++;
+    w->revision = store_revision(rq->server->store);
+    if (from_now || options->initial_events)
+        tell_everything(w);
+    else
+        tell_since(w, since);
+    if (options->initial_events)
+        tell(w, KUBE_BOOKMARK, NULL, w->revision, true);
+    *ret = w;
+    return 0;
+}
+
+struct watcher *watcher_free(struct watcher *w)
+{
+    if (!w)
+        return NULL;
+    w->dead = true;
+    if (!w->hub->draining)
+        watcher_destroy(w);
+    return NULL;
+}
+
+const struct resource *watcher_resource(const struct watcher *w)
+{
+    return w->resource;
+}
+
+void watch_hub_resource_gone(struct watch_hub *hub, const struct resource *r)
+{
+    for (struct watcher *w = hub->first; w; w = w->next) {
+        if (w->dead || w->resource != r)
+            continue;
+        w->over = true; /* an orderly end: the client lists again and finds what there is */
+        for (size_t i = 0; i < w->queue.n; i++)
+            val_unref(w->queue.items[i].object);
+        w->queue.n = 0;
+        drain_soon(hub);
+    }
+}
+
+struct watch_hub *watch_hub_new(struct apiserver *server)
+{
+    struct watch_hub *hub = xcalloc(1, sizeof(*hub));
+    hub->server = server;
+    hub->scratch = arena_new();
+    hub->timer = loop_every(server->loop, API_BOOKMARK_MS, on_bookmark_time, hub);
+    return hub;
+}
+
+struct watch_hub *watch_hub_free(struct watch_hub *hub)
+{
+    if (!hub)
+        return NULL;
+    loop_timer_free(hub->timer);
+    while (hub->first)
+        watcher_destroy(hub->first);
+    arena_free(hub->scratch);
+    hub->dead = true;
+    if (!hub->drain_deferred)
+        free(hub);
+    return NULL;
+}
+
+size_t watch_hub_count(const struct watch_hub *hub)
+{
+    return hub->n;
+}
