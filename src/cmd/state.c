@@ -109,6 +109,21 @@ int state_runner(const struct state *state, pid_t *ret_pid)
     return read_lock(state, ret_pid) ? 1 : 0;
 }
 
+static int taken_by(const struct state *state, pid_t pid, struct err *err)
+{
+    return err_set(err, ERR_CONFLICT,
+                   "mobula up (pid %d) already runs on %s: mobula status shows it, mobula down "
+                   "stops it, --state DIR starts another",
+                   (int)pid, state->dir);
+}
+
+int state_check(const struct state *state, struct err *err)
+{
+    pid_t pid;
+
+    return read_lock(state, &pid) ? taken_by(state, pid, err) : 0;
+}
+
 int state_take(struct state *state, struct err *err)
 {
     char path[PATH_MAX];
@@ -137,10 +152,7 @@ int state_take(struct state *state, struct err *err)
         if (why != EWOULDBLOCK)
             return err_errno(err, why, "%s", path);
         if (read_lock(state, &pid))
-            return err_set(err, ERR_CONFLICT,
-                           "mobula up (pid %d) already runs on %s: mobula status shows it, "
-                           "mobula down stops it, --state DIR starts another",
-                           (int)pid, state->dir);
+            return taken_by(state, pid, err);
         return err_set(err, ERR_CONFLICT, "another mobula up is starting or stopping on %s",
                        state->dir);
     }

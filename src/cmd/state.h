@@ -18,6 +18,8 @@ struct state {
 
 /* Resolves `dir` (NULL: ${XDG_STATE_HOME:-~/.local/state}/mobula) without making anything. */
 int state_resolve(const char *dir, struct state *ret, struct err *err) MUST_USE;
+/* ERR_CONFLICT when an up runs on it; changes nothing. */
+int state_check(const struct state *state, struct err *err) MUST_USE;
 /* Makes the folder (0700) and takes the lock; ERR_CONFLICT names the process that has it. */
 int state_take(struct state *state, struct err *err) MUST_USE;
 /* Writes this process's pid into the lock (again after a fork). */

@@ -318,7 +318,9 @@ static off_t log_size(const struct state *state)
     return size;
 }
 
-static int wait_for_child(const struct state *state, pid_t child, int fd, off_t log_from)
+/* `named`: the folder is not the usual one, so the other verbs must be told. */
+static int wait_for_child(const struct state *state, bool named, pid_t child, int fd,
+                          off_t log_from)
 {
     cleanup(buf_done) struct buf text = BUF_INIT(16384);
     char chunk[4096];
@@ -329,8 +331,10 @@ static int wait_for_child(const struct state *state, pid_t child, int fd, off_t 
         if (n > 0)
             buf_add(&text, (struct str){chunk, (size_t)n});
     if (text.n) {
-        printf("%s# follow: tail -f %s/" LOG_NAME "   look: mobula status   stop: mobula down\n",
-               buf_c(&text), state->dir);
+        printf("%s# follow: tail -f %s/" LOG_NAME
+               "   look: mobula status%s%s   stop: mobula down%s%s\n",
+               buf_c(&text), state->dir, named ? " --state " : "", named ? state->dir : "",
+               named ? " --state " : "", named ? state->dir : "");
         return 0;
     }
     while (waitpid(child, &status, 0) < 0 && errno == EINTR)
@@ -365,7 +369,8 @@ static int run_detached(struct up_session *session, struct state *state, const s
     /* The lock is the child's from here on: same open file, so closing ours keeps it. */
     close(state->lock_fd);
     state->lock_fd = -1;
-    int exit_code = wait_for_child(state, child, pair[0], log_from);
+    int exit_code =
+        wait_for_child(state, session->options->state_dir != NULL, child, pair[0], log_from);
 
     close(pair[0]);
     return exit_code;
@@ -379,12 +384,14 @@ static int prepare(const struct cmd_verb *verb, struct up_options *o, struct are
     if (rc == 0)
         rc = state_resolve(o->state_dir, state, err);
     if (rc == 0)
-        rc = state_take(state, err);
+        rc = state_check(state, err);
+    if (rc == 0)
+        rc = ports_take(o->ports, _UP_PORT_MAX, err);
     if (rc < 0)
         return rc;
-    rc = ports_take(o->ports, _UP_PORT_MAX, err);
+    rc = state_take(state, err);
     if (rc < 0)
-        state_release(state);
+        ports_release(o->ports, _UP_PORT_MAX);
     return rc;
 }
 

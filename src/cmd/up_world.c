@@ -323,7 +323,7 @@ static void stop_parts(struct up_world *w)
     w->server = apiserver_free(w->server);
 }
 
-static void on_over(void *ctx)
+static void end_in_order(void *ctx)
 {
     struct up_world *w = ctx;
 
@@ -332,6 +332,14 @@ static void on_over(void *ctx)
     view_say(w->view, "all pods have ended; their objects stay in %s", w->start->state->dir);
     stop_parts(w);
     loop_stop(w->loop);
+}
+
+/* Called by the runtime, which cannot be freed from inside its own call. */
+static void on_over(void *ctx)
+{
+    struct up_world *w = ctx;
+
+    loop_defer(w->loop, end_in_order, w);
 }
 
 static void end_at_once(void *ctx)
@@ -395,6 +403,7 @@ int up_run(const struct up_start *start, struct err *err)
         loop_run(w.loop);
     }
     stop_parts(&w);
+    loop_turn(w.loop, 0); /* what the parts put off */
     for (size_t i = 0; i < ARRAY_SIZE(signums); i++)
         loop_signal_free(w.signals[i]);
     loop_free(w.loop);

@@ -62,6 +62,26 @@ static void memos_settle(struct scaler *s, bool written)
 
 /* --- API calls: their answers may come after the autoscaler has gone */
 
+/* A refused write is tried again, ever more slowly; the third refusal in a row is told. */
+static void write_answered(struct scaler *s, int rc, const struct val *answer,
+                           const struct err *err)
+{
+    struct autoscaler *as = s->as;
+    if (rc == 0) {
+        s->refused = 0;
+        poll_after(s, AUTOSCALER_POLL_FAST_MS);
+        cache_observe(as->op->caches[OPERATOR_CLUSTERS], answer); /* may end the scaler */
+        operator_poke(as->op, kube_ns(answer), kube_name(answer));
+        return;
+    }
+    s->refused = MIN_OF(s->refused + 1, 7u);
+    poll_after(s, (int64_t)AUTOSCALER_POLL_FAST_MS << s->refused);
+    const struct val *object = operator_cluster(as->op, str_of(s->ns), str_of(s->name));
+    if (s->refused == 3 && object) {
+        scaler_event(s, object, true, "AutoscalerCannotScale", "Scale", str_of(err->text));
+    }
+}
+
 static void on_answer(void *ctx, int rc, const struct val *answer, const struct err *err)
 {
     struct autoscaler_call *call = ctx;
@@ -75,11 +95,7 @@ static void on_answer(void *ctx, int rc, const struct val *answer, const struct 
         if (s) {
             s->writing = false;
             memos_settle(s, rc == 0);
-            if (rc == 0) {
-                cache_observe(as->op->caches[OPERATOR_CLUSTERS], answer);
-                operator_poke(as->op, kube_ns(answer), kube_name(answer));
-            }
-            poll_after(s, AUTOSCALER_POLL_FAST_MS);
+            write_answered(s, rc, answer, err);
         }
     }
     free(call->key);

@@ -83,11 +83,13 @@ static void memo_written(struct round *r, size_t g)
 
 static void send_patch(struct round *r)
 {
-    const struct val *ops = val_empty_array();
+    const struct val *same_cluster =
+        op_of(r->a, "test", STR("/metadata/uid"), val_string(r->a, r->cluster.uid));
+    const struct val *ops = val_array(r->a, &same_cluster, 1);
     for (size_t g = 0; g < r->world.n_groups; g++) {
         ops = group_ops(r, g, ops);
     }
-    if (val_len(ops) == 0) {
+    if (val_len(ops) == 1) {
         return;
     }
     for (size_t g = 0; g < r->world.n_groups; g++) {

@@ -44,6 +44,7 @@ struct scaler {
     bool writing; /* a patch is under way */
     bool active;  /* something waits or changes: poll fast */
     bool said_unreachable;
+    unsigned refused; /* writes in a row */
     time_ms known_at; /* last good answer; 0: none since the head is there */
     time_ms down_since;
     struct str trouble;       /* owned: why there is no answer */

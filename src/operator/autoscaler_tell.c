@@ -58,19 +58,31 @@ static struct str cause_of(struct round *r, struct str group)
     return STR("");
 }
 
+static struct str cause_down(const struct round *r, size_t group)
+{
+    for (size_t i = 0; i < r->plan.n_deletes; i++) {
+        const struct scale_worker *w = &r->world.workers[r->plan.deletes[i]];
+        if (w->group == group) {
+            return w->state == SCALE_WORKER_DEAD ? STR(", idle and drained")
+                                                 : STR(", not needed any more before it started");
+        }
+    }
+    return STR("");
+}
+
 static void tell_targets(struct round *r)
 {
     for (size_t g = 0; g < r->world.n_groups; g++) {
         const struct ray_group *group = &r->cluster.groups[g];
         int32_t from = group->replicas, to = r->plan.targets[g].replicas;
-        if (from == to) {
+        if (from == to || r->s->refused > 0) { /* a retry was told when it was new */
             continue;
         }
         scaler_event(r->s, r->cluster.object, false, to > from ? "ScaledUp" : "ScaledDown",
                      to > from ? "ScaleUp" : "ScaleDown",
                      arena_strf(r->a, "group %.*s: %d -> %d replicas%.*s", STR_ARG(group->name),
                                 (int)from, (int)to,
-                                STR_ARG(to > from ? cause_of(r, group->name) : STR(""))));
+                                STR_ARG(to > from ? cause_of(r, group->name) : cause_down(r, g))));
     }
 }
 

@@ -54,7 +54,9 @@ static void add_base(struct arena *a, const struct container *c, struct env *env
     if (c->image.dir[0])
         env_set(a, env, STR("VIRTUAL_ENV"), str_of(c->image.dir));
     if (rt->api_port) {
-        env_set(a, env, STR("KUBERNETES_SERVICE_HOST"), str_of(rt->api_ip));
+        /* The name, not the address: the API's certificate names no address of ours. */
+        env_set(a, env, STR("KUBERNETES_SERVICE_HOST"),
+                isolated ? STR("kubernetes.default.svc") : str_of(rt->api_ip));
         struct str port = arena_strf(a, "%d", rt->api_port);
         env_set(a, env, STR("KUBERNETES_SERVICE_PORT"), port);
         env_set(a, env, STR("KUBERNETES_SERVICE_PORT_HTTPS"), port);

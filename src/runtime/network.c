@@ -22,7 +22,8 @@ void network_allocate(struct runtime *rt, char ret[16])
         rt->last_ip = rt->last_ip + 1 > 0xfffe ? 0x0100 : rt->last_ip + 1;
         if ((rt->last_ip & 0xff) == 0 || (rt->last_ip & 0xff) == 0xff)
             continue;
-        snprintf(ret, 16, "127.%u.%u.%u", rt->network, rt->last_ip >> 8, rt->last_ip & 0xff);
+        snprintf(ret, 16, "127.%u.%u.%u", rt->network & 0x7f, rt->last_ip >> 8 & 0xff,
+                 rt->last_ip & 0xff);
         bool is_taken = false;
         for (const struct local_pod *p = rt->local; p; p = p->next)
             is_taken |= p->ip != ret && strcmp(p->ip, ret) == 0;

@@ -87,6 +87,7 @@ void hosts_print(struct arena *a, const struct hosts_world *world, const struct 
 /* --- nodes.c */
 struct node_set *node_set_new(struct runtime *rt);
 struct node_set *node_set_free(struct node_set *set);
+bool node_set_is_ready(const struct node_set *set); /* all its nodes are known to the API */
 
 /* --- scheduler.c */
 struct scheduler *scheduler_new(struct runtime *rt);

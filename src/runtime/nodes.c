@@ -19,6 +19,7 @@ struct own_node {
     char name[32];
     bool has_gpus;
     bool is_registered;
+    bool was_registered; /* at least once in this life */
 };
 
 struct node_set {
@@ -26,6 +27,7 @@ struct node_set {
     struct own_node *nodes;
     size_t n;
     struct loop_timer *heartbeat;
+    unsigned beats;
     time_ms started_at;
     size_t *alive; /* shared with calls on their way: how many, and NODE_SET_GONE */
 };
@@ -177,7 +179,7 @@ static void status_written(void *ctx, int rc, const struct val *answer, const st
     if (!node)
         return;
     if (rc == 0) {
-        node->is_registered = true;
+        node->is_registered = node->was_registered = true;
         cache_observe(node->set->rt->nodes, answer);
         scheduler_poke(node->set->rt->scheduler);
     } else if (err->code == ERR_NOT_FOUND) {
@@ -274,9 +276,12 @@ static void renew_lease(struct own_node *node)
 static void heartbeat(void *ctx)
 {
     struct node_set *set = ctx;
+    set->beats++;
     for (size_t i = 0; i < set->n; i++) {
         if (!set->nodes[i].is_registered)
             register_node(&set->nodes[i]);
+        else if (set->beats % STATUS_BEATS == 0)
+            write_status(&set->nodes[i]);
         renew_lease(&set->nodes[i]);
     }
 }
@@ -309,6 +314,14 @@ struct node_set *node_set_new(struct runtime *rt)
     set->heartbeat = loop_every(rt->loop, LEASE_PERIOD_MS, heartbeat, set);
     heartbeat(set);
     return set;
+}
+
+bool node_set_is_ready(const struct node_set *set)
+{
+    for (size_t i = 0; set && i < set->n; i++)
+        if (!set->nodes[i].was_registered)
+            return false;
+    return set != NULL;
 }
 
 struct node_set *node_set_free(struct node_set *set)

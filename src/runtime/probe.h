@@ -30,5 +30,5 @@ struct probe_state {
     bool last_ok;
     int run; /* equal answers in a row */
 };
-/* Counts one answer; true when the verdict was reached now (again after each further failure run). */
+/* Counts one answer; true when it changed the verdict. */
 bool probe_count(struct probe_state *state, const struct probe_spec *spec, bool ok);

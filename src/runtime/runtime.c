@@ -8,6 +8,7 @@
 #include "runtime/pod.h"
 #include "runtime/rootfs.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -93,6 +94,27 @@ static void others_changed(void *ctx, const struct val *old, const struct val *o
     poke_all(rt);
 }
 
+/* Directories of pods that were deleted while nobody ran here. */
+static void remove_stale_dirs(struct runtime *rt)
+{
+    static const char *const kinds[] = {"pods", "logs"};
+    for (size_t k = 0; k < ARRAY_SIZE(kinds); k++) {
+        char path[900];
+        snprintf(path, sizeof path, "%s/%s", rt->config.dir, kinds[k]);
+        DIR *dir = opendir(path);
+        for (struct dirent *e; dir && (e = readdir(dir));) {
+            struct str name = str_of(e->d_name); /* UID, or NS_POD_UID */
+            struct str uid = str_sub(name, (size_t)(str_rfind(name, '_') + 1), name.n);
+            if (name.p[0] == '.' || map_get(&rt->by_uid, uid))
+                continue;
+            snprintf(path, sizeof path, "%s/%s/%s", rt->config.dir, kinds[k], e->d_name);
+            files_remove_later(rt->loop, path);
+        }
+        if (dir)
+            closedir(dir);
+    }
+}
+
 /* Caches that have synced without an object tell nobody; this looks until all have. */
 static void sync_tick(void *ctx)
 {
@@ -102,6 +124,7 @@ static void sync_tick(void *ctx)
         rt->sync_timer = loop_after(rt->loop, 20, sync_tick, rt);
         return;
     }
+    remove_stale_dirs(rt);
     poke_all(rt);
     scheduler_poke(rt->scheduler);
 }

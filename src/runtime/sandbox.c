@@ -399,5 +399,8 @@ struct sandbox_exec *sandbox_exec_free(struct sandbox_exec *e)
 
 void sandbox_kill(struct sandbox *s)
 {
-    spawn_watch_kill(s->init, SIGKILL);
+    if (s->is_isolated)
+        spawn_watch_kill(s->init, SIGKILL);
+    else
+        (void)shutdown(s->control, SHUT_RDWR); /* init kills what is below it, then ends */
 }

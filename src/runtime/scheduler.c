@@ -272,8 +272,9 @@ static void pass(void *ctx)
 {
     struct scheduler *s = ctx;
     s->timer = NULL;
-    if (!cache_synced(s->rt->pods) || !cache_synced(s->rt->nodes) || s->rt->stopping)
-        return;
+    if (!cache_synced(s->rt->pods) || !cache_synced(s->rt->nodes) ||
+        !node_set_is_ready(s->rt->node_set) || s->rt->stopping)
+        return; /* poked when that has changed */
     struct arena *a cleanup(cleanup_arena) = arena_new();
     struct pack_node *nodes;
     const struct val **waiting;

@@ -101,13 +101,16 @@ static int operation_read(struct arena *a, const struct val *v, struct operation
 
 /* --- walking */
 
+/* An index below limit. -1 is the last one: not in RFC 6902, but kube-apiserver takes it. */
 static bool index_of(struct str token, size_t limit, size_t *ret)
 {
     uint64_t i;
-    bool has_zero = token.n > 1 && token.p[0] == '0';
-    if (has_zero || !str_to_u64(token, &i) || i >= limit)
+    bool from_end = token.n > 1 && token.p[0] == '-';
+    struct str digits = str_sub(token, from_end, token.n);
+    bool has_zero = digits.n > 1 && digits.p[0] == '0';
+    if (has_zero || !str_to_u64(digits, &i) || (from_end ? i == 0 || i > limit : i >= limit))
         return false;
-    *ret = i;
+    *ret = from_end ? limit - i : i;
     return true;
 }
 
@@ -265,6 +268,10 @@ static bool is_number(const struct val *v)
 
 static int do_test(const struct patcher *p, const struct val *v, const struct val **ret)
 {
+    struct pointer holder = p->now->path;
+    holder.tokens.n -= holder.tokens.n > 0;
+    if (!find(v, &holder))
+        return missing_path(p, "test", p->now->path.text);
     const struct val *found = find(v, &p->now->path);
     const struct val *wanted = p->now->value ? p->now->value : val_null();
     bool same = found == wanted || (!found && val_is(wanted, VAL_NULL)) ||

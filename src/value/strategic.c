@@ -54,13 +54,19 @@ static bool deletes(const struct val *item)
     return str_is(val_as_str(val_get(item, DIRECTIVE)), "delete");
 }
 
+/* An item that says what to do with the list or with another item. */
+static bool is_list_directive(const struct val *item)
+{
+    return deletes(item) || str_is(val_as_str(val_get(item, DIRECTIVE)), "replace");
+}
+
 /* A part of the patch that has no counterpart: nulls and directives have nothing to act on. */
 static const struct val *without_directives(struct arena *a, const struct val *v)
 {
     if (val_is(v, VAL_ARRAY)) {
         struct items kept = {0};
         for (size_t i = 0; i < val_len(v); i++)
-            if (!deletes(val_at(v, i)))
+            if (!is_list_directive(val_at(v, i)))
                 vec_push(&kept, a, without_directives(a, val_at(v, i)));
         return val_array(a, kept.items, kept.n);
     }
@@ -70,7 +76,7 @@ static const struct val *without_directives(struct arena *a, const struct val *v
     size_t n = 0;
     for (size_t i = 0; i < val_len(v); i++) {
         const struct val *member = val_member_at(v, i);
-        if (!val_is(member, VAL_NULL) && !is_directive(val_key_at(v, i)))
+        if (!val_is(member, VAL_NULL) && !deletes(member) && !is_directive(val_key_at(v, i)))
             members[n++] = (struct val_member){val_key_at(v, i), without_directives(a, member)};
     }
     return val_object(a, members, n);
@@ -106,6 +112,10 @@ static const struct val *merge_primitives(const struct merger *m, const struct v
                 out = val_append(m->arena, out, val_at(lists[k], i));
     return out;
 }
+
+static const struct val *set_order(const struct merger *m, const struct val *list,
+                                   const struct val *order, const struct val *server,
+                                   const char *merge_key);
 
 static bool replaces_list(const struct val *patch)
 {
@@ -158,7 +168,7 @@ static int merge_list(const struct merger *m, const struct val *old, const struc
         return 0;
     }
     if (!schema->merge_key) {
-        *ret = merge_primitives(m, old, patch);
+        *ret = set_order(m, merge_primitives(m, old, patch), patch, old, NULL);
         return 0;
     }
     if (replaces_list(patch)) {
@@ -171,11 +181,11 @@ static int merge_list(const struct merger *m, const struct val *old, const struc
         if (r < 0)
             return r;
     }
-    *ret = list;
+    *ret = set_order(m, list, patch, old, schema->merge_key);
     return 0;
 }
 
-/* --- order */
+/* --- order: that of the directive, or else of the patch's own items */
 
 /* The items of `list` that the order names (in that order), or those it does not. */
 static void pick(const struct merger *m, const struct val *list, const struct val *order,
@@ -254,7 +264,7 @@ static int merge_member(const struct merger *m, struct str key, const struct val
     const struct val *old = val_gets(*map, key), *merged = NULL;
     const struct val_merge_schema *schema = field_schema(fields, key);
     int r = 0;
-    if (val_is(change, VAL_NULL))
+    if (val_is(change, VAL_NULL) || (!old && deletes(change)))
         merged = NULL;
     else if (!old || val_type(old) != val_type(change))
         merged = without_directives(m->arena, change);
@@ -288,25 +298,30 @@ static void apply_orders(const struct merger *m, const struct val *server, const
     }
 }
 
+static void apply_deletions(const struct merger *m, const struct val *patch, const struct val **map)
+{
+    for (size_t i = 0; i < val_len(patch); i++) {
+        struct str key = val_key_at(patch, i);
+        if (!str_starts(key, DELETE_FROM))
+            continue;
+        struct str field = str_sub(key, DELETE_FROM.n, key.n);
+        const struct val *list = val_gets(*map, field);
+        if (val_is(list, VAL_ARRAY))
+            *map = val_sets(m->arena, *map, field, delete_from(m, list, val_member_at(patch, i)));
+    }
+}
+
 static int merge_members(const struct merger *m, const struct val *old, const struct val *patch,
                          const struct val_merge_schema *fields, const struct val **ret)
 {
     const struct val *map = old;
     int r = retain_keys(m, patch, &map);
-    for (size_t i = 0; r == 0 && i < val_len(patch); i++) {
-        struct str key = val_key_at(patch, i);
-        if (!str_starts(key, DELETE_FROM))
-            continue;
-        struct str field = str_sub(key, DELETE_FROM.n, key.n);
-        const struct val *list = val_gets(map, field);
-        if (val_is(list, VAL_ARRAY))
-            map = val_sets(m->arena, map, field, delete_from(m, list, val_member_at(patch, i)));
-    }
     for (size_t i = 0; r == 0 && i < val_len(patch); i++)
         if (!is_directive(val_key_at(patch, i)))
             r = merge_member(m, val_key_at(patch, i), val_member_at(patch, i), fields, &map);
     if (r < 0)
         return r;
+    apply_deletions(m, patch, &map);
     apply_orders(m, old, patch, fields, &map);
     *ret = map;
     return 0;

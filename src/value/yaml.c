@@ -261,7 +261,7 @@ static int compose_key(struct reader *r, const yaml_event_t *event, struct str *
         *ret = special_float_key(s.d);
         return 0;
     }
-    if (is_plain && s.kind == YAML_KIND_FLOAT) {
+    if (is_plain && (s.kind == YAML_KIND_FLOAT || (s.kind == YAML_KIND_INT && !s.fits))) {
         *ret = float_key(r->arena, s.d);
         return 0;
     }

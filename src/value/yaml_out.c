@@ -105,6 +105,13 @@ static void emit_value(yaml_emitter_t *emitter, const struct val *v)
     }
 }
 
+/* libyaml ends a document that ends in `|+` text with "...", which go-yaml does not and nobody needs. */
+static void cut_end_mark(struct buf *out)
+{
+    if (!out->failed && str_ends(buf_str(out), STR("\n...\n")))
+        buf_cut(out, out->n - 4);
+}
+
 void val_print_yaml(const struct val *v, struct buf *out)
 {
     yaml_emitter_t emitter;
@@ -123,4 +130,5 @@ void val_print_yaml(const struct val *v, struct buf *out)
     ok = yaml_stream_end_event_initialize(&event);
     emit(&emitter, &event, ok);
     yaml_emitter_delete(&emitter);
+    cut_end_mark(out);
 }

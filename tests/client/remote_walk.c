@@ -274,6 +274,7 @@ int main(int argc, char **argv)
     walk_nobody(dir);
     api = kube_api_free(api);
     apiserver_free(server);
+    loop_turn(loop, 0); /* what it put off */
     loop_free(loop);
     arena_free(a);
     printf("1..%d\n", number);

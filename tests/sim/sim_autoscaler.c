@@ -33,7 +33,6 @@ struct sim {
     struct operator* op;
     bool failed, loud;
     size_t submitted, deleted;
-    int64_t first_pod_ms; /* from the first demand to the first new pod */
 };
 
 static void broken(struct sim *s, const char *what, struct str name)

@@ -26,6 +26,8 @@ static void json_patches_apply(void **state)
         {"{\"a\":1}", "[{\"op\":\"add\",\"path\":\"/a\",\"value\":2}]", "{\"a\":2}"},
         {"{\"a\":[1,3]}", "[{\"op\":\"add\",\"path\":\"/a/1\",\"value\":2}]", "{\"a\":[1,2,3]}"},
         {"{\"a\":[1]}", "[{\"op\":\"add\",\"path\":\"/a/-\",\"value\":2}]", "{\"a\":[1,2]}"},
+        {"{\"a\":[1]}", "[{\"op\":\"add\",\"path\":\"/a/-1\",\"value\":2}]", "{\"a\":[1,2]}"},
+        {"{\"a\":[1,2]}", "[{\"op\":\"remove\",\"path\":\"/a/-2\"}]", "{\"a\":[2]}"},
         {"{\"a\":[1]}", "[{\"op\":\"add\",\"path\":\"/a/1\",\"value\":2}]", "{\"a\":[1,2]}"},
         {"{\"a\":[1,2]}", "[{\"op\":\"remove\",\"path\":\"/a/0\"}]", "{\"a\":[2]}"},
         {"{\"a\":{\"b\":1}}", "[{\"op\":\"remove\",\"path\":\"/a/b\"}]", "{\"a\":{}}"},
@@ -89,6 +91,9 @@ static void json_patches_are_refused(void **state)
          "copy operation does not apply: doc is missing from path: /z"},
         {"[{\"op\":\"move\",\"from\":\"/m\",\"path\":\"/m/n\"}]", ERR_INVALID, "is inside"},
         {"[{\"op\":\"remove\",\"path\":\"\"}]", ERR_INVALID, "whole document cannot be removed"},
+        {"[{\"op\":\"remove\",\"path\":\"/l/-3\"}]", ERR_INVALID, "invalid index: -3"},
+        {"[{\"op\":\"test\",\"path\":\"/z/y\",\"value\":null}]", ERR_INVALID,
+         "test operation does not apply: doc is missing path: /z/y"},
         {"[{\"op\":\"test\",\"path\":\"/a\",\"value\":2}]", ERR_INVALID,
          "testing value /a failed: test failed"}};
     struct arena *a = arena_new();

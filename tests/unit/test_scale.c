@@ -478,9 +478,10 @@ static struct scale_group group_from(struct arena *a, const char *json)
 static void shapes_in_both_quoting_styles(void **state)
 {
     static const char *const styles[] = {
-        "\\\"{\\\\\\\"A100\\\\\\\": 2, \\\\\\\"full-worker\\\\\\\": "
-        "1}\\\"",
-        "{\\\"A100\\\": 2, \\\"full-worker\\\": 1}", "'{\\\"A100\\\": 2, \\\"full-worker\\\": 1}'"};
+        "\\\"{\\\\\\\"A100\\\\\\\": 2, \\\\\\\"full-worker\\\\\\\": 1}\\\"",
+        "{\\\"A100\\\": 2, \\\"full-worker\\\": 1}",
+        "'{\\\"A100\\\": 2, \\\"full-worker\\\": 1}'",
+    };
     for (size_t i = 0; i < ARRAY_SIZE(styles); i++) {
         struct str json = arena_strf(
             M->a,

@@ -32,14 +32,15 @@ static void pod(const char *doc, const char *patch, const char *expected)
     patches("", "Pod", doc, patch, expected);
 }
 
+/* The patch's items come in the patch's order, before those that only the server has. */
 static void named_lists_are_merged(void **state)
 {
     pod("spec: {containers: [{name: a, image: x, env: [{name: E, value: 1}]}, {name: b, image: "
         "y}]}",
         "spec: {containers: [{name: a, image: z, env: [{name: F, value: 2}]}, {name: c, image: "
         "w}]}",
-        "spec: {containers: [{name: a, image: z, env: [{name: E, value: 1}, {name: F, value: 2}]},"
-        " {name: b, image: y}, {name: c, image: w}]}");
+        "spec: {containers: [{name: a, image: z, env: [{name: F, value: 2}, {name: E, value: 1}]},"
+        " {name: c, image: w}, {name: b, image: y}]}");
     pod("spec: {initContainers: [{name: a, volumeMounts: [{mountPath: /x, name: v}]}]}",
         "spec: {initContainers: [{name: a, volumeMounts: [{mountPath: /x, readOnly: true}]}]}",
         "spec: {initContainers: [{name: a, volumeMounts: [{mountPath: /x, name: v, readOnly: "
@@ -50,15 +51,15 @@ static void named_lists_are_merged(void **state)
         "spec: {containers: [{name: a, ports: [{containerPort: 80, name: w}, {containerPort: "
         "81}]}]}");
     patches("", "Service", "spec: {ports: [{port: 80, name: a}]}", "spec: {ports: [{port: 81}]}",
-            "spec: {ports: [{port: 80, name: a}, {port: 81}]}");
+            "spec: {ports: [{port: 81}, {port: 80, name: a}]}");
     patches("", "Node", "status: {conditions: [{type: Ready, status: x}]}",
             "status: {conditions: [{type: Ready, status: 'y'}]}",
             "status: {conditions: [{type: Ready, status: 'y'}]}");
     patches("", "Node", "spec: {taints: [{key: a, effect: NoSchedule}]}",
             "spec: {taints: [{key: b, effect: NoExecute}]}",
-            "spec: {taints: [{key: a, effect: NoSchedule}, {key: b, effect: NoExecute}]}");
+            "spec: {taints: [{key: b, effect: NoExecute}, {key: a, effect: NoSchedule}]}");
     patches("", "ServiceAccount", "imagePullSecrets: [{name: a}]", "imagePullSecrets: [{name: b}]",
-            "imagePullSecrets: [{name: a}, {name: b}]");
+            "imagePullSecrets: [{name: b}, {name: a}]");
     patches("apps", "Deployment",
             "spec: {template: {spec: {containers: [{name: a, image: x, args: [1, 2]}]}}}",
             "spec: {template: {spec: {containers: [{name: a, args: [3]}]}}}",
@@ -78,6 +79,8 @@ static void nulls_and_new_parts(void **state)
         "{metadata: {labels: {c: d, e: f}}}");
     pod("{}", "{spec: {containers: [{name: a, env: null, $patch: merge}], x: {y: null, z: 1}}}",
         "{spec: {containers: [{name: a}], x: {z: 1}}}");
+    pod("{}", "{spec: {x: {y: 1, $patch: delete}, v: [{$patch: replace}, {a: 1}]}}",
+        "{spec: {v: [{a: 1}]}}");
     pod("{spec: {x: 1}}", "{spec: {x: {y: 1}}}", "{spec: {x: {y: 1}}}");
 }
 
@@ -95,12 +98,12 @@ static void directives_in_lists(void **state)
 {
     pod("spec: {volumes: [{name: a, x: 1}, {name: b}]}",
         "spec: {volumes: [{name: a, $patch: delete}, {name: c}]}",
-        "spec: {volumes: [{name: b}, {name: c}]}");
+        "spec: {volumes: [{name: c}, {name: b}]}");
     pod("spec: {volumes: [{name: a}, {name: b}]}",
         "spec: {volumes: [{$patch: replace}, {name: c}]}", "spec: {volumes: [{name: c}]}");
     pod("metadata: {finalizers: [a, b, c]}",
         "metadata: {$deleteFromPrimitiveList/finalizers: [b], finalizers: [d, a]}",
-        "metadata: {finalizers: [a, c, d]}");
+        "metadata: {finalizers: [d, a, c]}");
     pod("metadata: {ownerReferences: [{uid: u1}, {uid: u2}]}",
         "metadata: {ownerReferences: [{uid: u1, $patch: delete}]}",
         "metadata: {ownerReferences: [{uid: u2}]}");

@@ -181,6 +181,7 @@ static void output_looks_as_from_kubectl(void **state)
            "k: 'a: b'\n"
            "\"y\": \"010\"\n"
            "\"yes\": \"on\"\n");
+    prints("{\"k\":\"a\\n\\n\"}", "k: |+\n  a\n\n");
     prints("\"text\"", "text\n");
     prints("[]", "[]\n");
 }

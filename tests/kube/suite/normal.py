@@ -58,7 +58,7 @@ def normal(value, managed=False):
     return result
 
 
-def differences(real, ours, path="", limit=8):
+def differences(real, ours, path="", limit=500):
     """[(path, real, ours)], the first few."""
     found = []
     if isinstance(real, dict) and isinstance(ours, dict):

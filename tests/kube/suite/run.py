@@ -117,12 +117,12 @@ class Tester:
 
 def run_case(client, function, record):
     t = Tester(client, function.__name__, record)
-    t.quiet("POST", "/api/v1/namespaces", cases.obj("v1", "Namespace", t.ns))
     try:
+        t.quiet("POST", "/api/v1/namespaces", cases.obj("v1", "Namespace", t.ns))
         function(t)
+        t.quiet("DELETE", "/api/v1/namespaces/" + t.ns)
     except Exception as e:  # noqa: BLE001  a server that breaks off must fail this case, not the run
         record.append([t.case + ": runs to its end", {"error": type(e).__name__ + ": " + str(e)}])
-    t.quiet("DELETE", "/api/v1/namespaces/" + t.ns)
 
 
 def record_all(kubeconfig, path, only):
