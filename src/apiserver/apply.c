@@ -212,10 +212,137 @@ static const struct val *give_up_fields(struct give_up *g, size_t depth, const s
     return live;
 }
 
-const struct val *apply_to(struct api_request *rq, const struct val *live, const struct val *config)
+/* --- conflicts */
+
+struct conflict {
+    struct str manager, path;
+    size_t entry; /* in managedFields */
+    struct str trail[VAL_MAX_DEPTH];
+    size_t depth;
+};
+
+struct conflicts {
+    struct api_request *rq;
+    const struct val *entries;
+    VEC(struct conflict) items;
+    struct str trail[VAL_MAX_DEPTH];
+};
+
+static void note_conflict(struct conflicts *c, size_t depth, struct str path)
+{
+    for (size_t i = 0; i < val_len(c->entries); i++) {
+        const struct val *entry = val_at(c->entries, i), *at = val_get(entry, "fieldsV1");
+        for (size_t k = 0; at && k < depth; k++)
+            at = val_gets(at, c->trail[k]);
+        if (!at || is_own_entry(c->rq, entry) || c->items.n >= API_MAX_CAUSES)
+            continue;
+        struct conflict found = {val_as_str(val_get(entry, "manager")), path, i, {{0}}, depth};
+        memcpy(found.trail, c->trail, depth * sizeof(*c->trail));
+        vec_push(&c->items, c->rq->arena, found);
+    }
+}
+
+/* Walks the applied fields: where a leaf's value would change, others who own it are in conflict. */
+static void find_conflicts(struct conflicts *c, size_t depth, struct str path,
+                           const struct val *fields, const struct val *live,
+                           const struct val *config)
+{
+    struct arena *a = c->rq->arena;
+    for (size_t i = 0; depth < VAL_MAX_DEPTH && i < val_len(fields); i++) {
+        struct str key = val_key_at(fields, i), name = str_sub(key, 2, key.n), at;
+        const struct val *inner = val_member_at(fields, i), *now, *wanted, *id;
+        struct err ignored = ERR_INIT;
+        c->trail[depth] = key;
+        if (str_starts(key, STR("f:"))) {
+            now = val_gets(live, name);
+            wanted = val_gets(config, name);
+            at = arena_strf(a, "%.*s.%.*s", STR_ARG(path), STR_ARG(name));
+        } else {
+            if (val_parse_json(a, name, &id, &ignored) < 0 || val_len(id) == 0)
+                continue;
+            const char *list_key_name = arena_c(a, val_key_at(id, 0));
+            size_t l = find_keyed(live, list_key_name, val_member_at(id, 0));
+            now = l == SIZE_MAX ? NULL : val_at(live, l);
+            wanted = val_at(config, find_keyed(config, list_key_name, val_member_at(id, 0)));
+            at = arena_strf(a, "%.*s[%s=%.*s]", STR_ARG(path), list_key_name,
+                            STR_ARG(val_json(a, val_member_at(id, 0))));
+        }
+        if (val_len(inner))
+            find_conflicts(c, depth + 1, at, inner, now, wanted);
+        else if (now && now != wanted)
+            note_conflict(c, depth + 1, at);
+    }
+}
+
+static int conflict_failure(struct api_request *rq, const struct conflicts *c)
+{
+    struct arena *a = rq->arena;
+    const struct val *causes = val_empty_array();
+    struct buf text cleanup(buf_done) = BUF_INIT(64u << 10);
+    size_t n = c->items.n;
+    buf_addf(&text, "Apply failed with %zu conflict%s: ", n, n == 1 ? "" : "s");
+    if (n == 1)
+        buf_addf(&text, "conflict with \"%.*s\": %.*s", STR_ARG(c->items.items[0].manager),
+                 STR_ARG(c->items.items[0].path));
+    else
+        buf_addf(&text, "conflicts with \"%.*s\":", STR_ARG(c->items.items[0].manager));
+    for (size_t i = 0; i < n; i++) {
+        const struct conflict *one = &c->items.items[i];
+        if (n > 1)
+            buf_addf(&text, "\n- %.*s", STR_ARG(one->path));
+        causes = val_append(a, causes,
+                            val_obj(a, "reason", val_text(a, "FieldManagerConflict"), "message",
+                                    val_textf(a, "conflict with \"%.*s\"", STR_ARG(one->manager)),
+                                    "field", val_string(a, one->path)));
+    }
+    return api_fail_details(rq, 409, "Conflict", buf_str(&text), val_obj(a, "causes", causes));
+}
+
+static const struct val *without_path(struct arena *a, const struct val *fields,
+                                      const struct str *trail, size_t depth)
+{
+    if (depth == 1)
+        return val_sets(a, fields, trail[0], NULL);
+    const struct val *inner = without_path(a, val_gets(fields, trail[0]), trail + 1, depth - 1);
+    return val_sets(a, fields, trail[0], val_len(inner) ? inner : NULL);
+}
+
+/* With force the others lose what they had in conflict; who has nothing left goes. */
+static const struct val *take_over(struct api_request *rq, const struct val *live,
+                                   const struct conflicts *c)
+{
+    struct arena *a = rq->arena;
+    const struct val *entries = c->entries;
+    for (size_t i = 0; i < c->items.n; i++) {
+        const struct conflict *one = &c->items.items[i];
+        const struct val *entry = val_at(entries, one->entry);
+        const struct val *left =
+            without_path(a, val_get(entry, "fieldsV1"), one->trail, one->depth);
+        entries = val_set_at(a, entries, one->entry, val_set(a, entry, "fieldsV1", left));
+    }
+    for (size_t i = val_len(entries); i-- > 0;) {
+        if (val_len(val_get(val_at(entries, i), "fieldsV1")) == 0)
+            entries = val_remove_at(a, entries, i);
+    }
+    return val_set_path(a, live, "metadata.managedFields", entries);
+}
+
+int apply_to(struct api_request *rq, const struct val *live, const struct val *config,
+             const struct val **ret)
 {
     struct arena *a = rq->arena;
     const struct val *entries = val_path(live, "metadata.managedFields"), *was = NULL;
+    const struct val *fields = config_fields(rq, config);
+    struct conflicts *c = arena_new_of(a, struct conflicts);
+    c->rq = rq;
+    c->entries = entries;
+    find_conflicts(c, 0, STR(""), fields, live, config);
+    if (c->items.n && !rq->force)
+        return conflict_failure(rq, c);
+    if (c->items.n) {
+        live = take_over(rq, live, c);
+        entries = val_path(live, "metadata.managedFields");
+    }
     for (size_t i = 0; i < val_len(entries); i++) {
         if (is_own_entry(rq, val_at(entries, i)))
             was = val_get(val_at(entries, i), "fieldsV1");
@@ -226,9 +353,10 @@ const struct val *apply_to(struct api_request *rq, const struct val *live, const
         struct give_up *g = arena_new_of(a, struct give_up);
         g->rq = rq;
         g->entries = entries;
-        result = give_up_fields(g, 0, result, was, config_fields(rq, config));
+        result = give_up_fields(g, 0, result, was, fields);
     }
     config = val_set_path(a, config, "metadata.managedFields", NULL);
     result = lay_over(rq, STR_NULL, result, config);
-    return val_set_path(a, result, "metadata.managedFields", managed);
+    *ret = val_set_path(a, result, "metadata.managedFields", managed);
+    return 0;
 }

@@ -4,8 +4,9 @@
 #include "apiserver/server.h"
 
 /* `live` with the applied configuration laid over it, fields that this manager gave up removed, and
- * its entry in managedFields. No conflicts are raised: the last manager to apply wins. */
-const struct val *apply_to(struct api_request *rq, const struct val *live,
-                           const struct val *config);
+ * its entry in managedFields. A field that another manager applied with another value is a conflict
+ * (409), or with force changes hands. */
+int apply_to(struct api_request *rq, const struct val *live, const struct val *config,
+             const struct val **ret);
 const struct val *apply_managed_fields(struct api_request *rq, const struct val *live,
                                        const struct val *config);

@@ -9,23 +9,32 @@
 #define GENERATED_NAME_BASE_MAX 58 /* 63 - 5: apiserver pkg/storage/names */
 #define GENERATED_NAME_TRIES    8
 
+static int wrong_kind(struct api_request *rq, struct str version, struct str kind)
+{
+    const struct resource *r = rq->resource;
+    const struct resource *given = resources_by_kind(&rq->server->resources, version, kind);
+    ptrdiff_t slash = str_find(version, '/');
+    struct str short_version = slash < 0 ? version : str_sub(version, (size_t)slash + 1, version.n);
+    struct str why =
+        given ? arena_strf(rq->arena, "converting (%s.%s) to (%s.%s): unknown conversion",
+                           given->kube.version, given->kube.kind,
+                           r->kube.group[0] ? r->kube.group : "core", r->kube.kind)
+              : arena_strf(rq->arena,
+                           "no kind \"%.*s\" is registered for version \"%.*s\" in scheme "
+                           "\"pkg/runtime/scheme.go:111\"",
+                           STR_ARG(kind), STR_ARG(version));
+    return api_fail(rq, ERR_BAD_REQUEST, "%.*s in version \"%.*s\" cannot be handled as a %s: %.*s",
+                    STR_ARG(kind), STR_ARG(short_version), r->kube.kind, STR_ARG(why));
+}
+
 static int check_identity(struct api_request *rq, const struct val *object)
 {
     const struct resource *r = rq->resource;
     struct str kind = kube_kind(object), version = kube_api_version(object);
     if (!val_is(object, VAL_OBJECT))
         return api_fail(rq, ERR_BAD_REQUEST, "the body of the request is not an object");
-    if (kind.n && !str_is(kind, r->kube.kind))
-        return api_fail(rq, ERR_BAD_REQUEST,
-                        "%.*s in version \"%.*s\" cannot be handled as a %s: no kind \"%.*s\" is "
-                        "registered for this resource",
-                        STR_ARG(kind), STR_ARG(version), r->kube.kind, STR_ARG(kind));
-    if (version.n && !str_is(version, r->api_version))
-        return api_fail(
-            rq, ERR_BAD_REQUEST,
-            "the API version in the data (%.*s) does not match the expected API version "
-            "(%s)",
-            STR_ARG(version), r->api_version);
+    if ((kind.n && !str_is(kind, r->kube.kind)) || (version.n && !str_is(version, r->api_version)))
+        return wrong_kind(rq, version, kind);
     const struct val *meta = val_get(object, "metadata");
     if (meta && !val_is(meta, VAL_OBJECT) && !val_is(meta, VAL_NULL))
         return api_fail(rq, ERR_BAD_REQUEST, "metadata: expected an object");
@@ -35,8 +44,8 @@ static int check_identity(struct api_request *rq, const struct val *object)
                         "the namespace of the provided object does not match the namespace sent on "
                         "the request");
     if (val_as_str(val_get(meta, "resourceVersion")).n && rq->verb == API_CREATE)
-        return api_fail(rq, ERR_BAD_REQUEST,
-                        "resourceVersion should not be set on objects to be created");
+        return api_fail_details(
+            rq, 500, "", STR("resourceVersion should not be set on objects to be created"), NULL);
     return 0;
 }
 
@@ -121,26 +130,6 @@ static const struct val *shape(struct api_request *rq, const struct val *object)
     return defaults_for(a, rq->resource, resource_stored(a, rq->resource, object));
 }
 
-static int check_strict(struct api_request *rq, const struct val *object)
-{
-    const struct val *schema = resource_schema(rq->resource);
-    if (!schema || !str_is(api_param(rq, "fieldValidation"), "Strict"))
-        return 0;
-    struct api_causes unknown = {.arena = rq->arena};
-    schema_prune(rq->arena, schema, object, &unknown);
-    if (unknown.items.n == 0)
-        return 0;
-    struct buf text cleanup(buf_done) = BUF_INIT(64u << 10);
-    for (size_t i = 0; i < unknown.items.n; i++)
-        buf_addf(&text, "%sunknown field \"%.*s\"", i ? ", " : "",
-                 STR_ARG(unknown.items.items[i].field));
-    return api_fail(rq, ERR_BAD_REQUEST,
-                    "%s in version \"%s\" cannot be handled as a %s: strict "
-                    "decoding error: %s",
-                    rq->resource->kube.kind, rq->resource->kube.version, rq->resource->kube.kind,
-                    buf_c(&text));
-}
-
 int api_create(struct api_request *rq)
 {
     const struct val *object = rq->body;
@@ -149,13 +138,16 @@ int api_create(struct api_request *rq)
     if (rc == 0)
         rc = check_namespace(rq);
     if (rc == 0)
-        rc = check_strict(rq, object);
+        rc = decode_object(rq, &object);
     if (rc == 0)
         rc = pick_name(rq, object, &name);
     if (rc < 0)
         return rc;
     object = without_status(rq, set_identity(rq, object));
+    const struct val *managed = val_path(object, "metadata.managedFields");
     object = meta_new(rq, object, rq->resource->kube.namespaced ? rq->ns : STR_NULL, name);
+    if (rq->patch_type == KUBE_PATCH_APPLY && managed)
+        object = val_set_path(rq->arena, object, "metadata.managedFields", managed);
     object = shape(rq, object);
     rc = admit_create(rq, &object);
     if (rc < 0)

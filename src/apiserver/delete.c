@@ -9,18 +9,52 @@
 struct delete_options {
     int64_t grace; /* seconds, -1: not said */
     struct str policy, uid, revision;
-    bool orphan;
+    bool orphan, orphan_given;
 };
+
+static int check_options_kind(struct api_request *rq)
+{
+    const struct val *body = rq->body;
+    struct str kind = kube_kind(body), version = kube_api_version(body);
+    if (body && !val_is(body, VAL_OBJECT) && !val_is(body, VAL_NULL))
+        return api_fail(rq, ERR_BAD_REQUEST, "DeleteOptions: expected an object");
+    if (kind.n && !str_is(kind, "DeleteOptions"))
+        return api_fail(rq, ERR_BAD_REQUEST,
+                        "no kind \"%.*s\" is registered for version \"%.*s\" in scheme "
+                        "\"pkg/runtime/scheme.go:111\"",
+                        STR_ARG(kind), STR_ARG(version));
+    return 0;
+}
+
+static int check_policy(struct api_request *rq, const struct delete_options *o)
+{
+    static const char *const known[] = {"Foreground", "Background", "Orphan", "nil"};
+    struct api_causes causes = {.arena = rq->arena};
+    const struct val *list = val_empty_array(), *given = val_string(rq->arena, o->policy);
+    bool ok = o->policy.n == 0;
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+        ok = ok || (i < 3 && str_is(o->policy, known[i]));
+        list = val_append(rq->arena, list, val_text(rq->arena, known[i]));
+    }
+    if (!ok)
+        cause_unsupported(&causes, STR("propagationPolicy"), given, list);
+    else if (o->policy.n && o->orphan_given)
+        cause_invalid(&causes, STR("propagationPolicy"), given,
+                      "orphanDependents and deletionPropagation cannot be both set");
+    return causes.items.n ? api_fail_options(rq, "DeleteOptions", &causes) : 0;
+}
 
 static int read_options(struct api_request *rq, struct delete_options *ret)
 {
     const struct val *body = rq->body;
     struct delete_options o = {.grace = -1};
-    if (body && !val_is(body, VAL_OBJECT) && !val_is(body, VAL_NULL))
-        return api_fail(rq, ERR_BAD_REQUEST, "DeleteOptions: expected an object");
+    int rc = check_options_kind(rq);
+    if (rc < 0)
+        return rc;
     o.grace = val_as_int(val_get(body, "gracePeriodSeconds"), -1);
     o.policy = val_as_str(val_get(body, "propagationPolicy"));
     o.orphan = val_is_true(val_get(body, "orphanDependents"));
+    o.orphan_given = val_get(body, "orphanDependents") || api_param(rq, "orphanDependents").n;
     o.uid = val_path_str(body, "preconditions.uid");
     o.revision = val_path_str(body, "preconditions.resourceVersion");
     struct str grace = api_param(rq, "gracePeriodSeconds"),
@@ -34,24 +68,32 @@ static int read_options(struct api_request *rq, struct delete_options *ret)
         o.orphan = true;
     if (val_len(val_get(body, "dryRun")) > 0)
         rq->dry_run = true;
-    if (o.policy.n && !str_is(o.policy, "Background") && !str_is(o.policy, "Foreground") &&
-        !str_is(o.policy, "Orphan"))
-        return api_fail(
-            rq, ERR_INVALID,
-            "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported "
-            "value: \"%.*s\": supported values: \"Foreground\", \"Background\", \"Orphan\", "
-            "\"nil\"",
-            STR_ARG(o.policy));
+    rc = check_policy(rq, &o);
+    if (rc < 0)
+        return rc;
     *ret = o;
     return 0;
+}
+
+static int precondition_failure(struct api_request *rq, const struct val *object, const char *why)
+{
+    struct arena *a = rq->arena;
+    const struct kube_resource *k = &rq->resource->kube;
+    struct str name = kube_name(object);
+    struct str text = arena_strf(a, "Operation cannot be fulfilled on %s%s%s \"%.*s\": %s", k->kind,
+                                 k->group[0] ? "." : "", k->group, STR_ARG(name), why);
+    return api_fail_details(rq, 409, "Conflict", text,
+                            val_obj(a, "name", val_string(a, name), "group",
+                                    k->group[0] ? val_text(a, k->group) : NULL, "kind",
+                                    val_text(a, k->kind)));
 }
 
 static int check_preconditions(struct api_request *rq, const struct delete_options *o,
                                const struct val *object)
 {
     if (o->uid.n && !str_eq(o->uid, kube_uid(object)))
-        return api_fail_conflict(
-            rq, kube_name(object),
+        return precondition_failure(
+            rq, object,
             arena_strf(
                 rq->arena,
                 "the UID in the precondition (%.*s) does not match the UID in record (%.*s). "
@@ -59,8 +101,8 @@ static int check_preconditions(struct api_request *rq, const struct delete_optio
                 STR_ARG(o->uid), STR_ARG(kube_uid(object)))
                 .p);
     if (o->revision.n && !str_eq(o->revision, kube_resource_version(object)))
-        return api_fail_conflict(
-            rq, kube_name(object),
+        return precondition_failure(
+            rq, object,
             arena_strf(rq->arena,
                        "the ResourceVersion in the precondition (%.*s) does not match the "
                        "ResourceVersion in record (%.*s). The object might have been modified",
@@ -91,7 +133,7 @@ static const struct val *mark(struct api_request *rq, const struct val *object, 
     time_ms at = rq->now + grace * 1000;
     meta = val_set(a, meta, "deletionTimestamp", val_string(a, time_rfc3339(a, at)));
     meta = val_set(a, meta, "deletionGracePeriodSeconds", val_int(a, grace));
-    if (rq->resource->flags & RES_GENERATION)
+    if ((rq->resource->flags & RES_GENERATION) && !kube_is_deleting(object))
         meta = val_set(a, meta, "generation", val_int(a, kube_generation(object) + 1));
     return val_set(a, object, "metadata", meta);
 }
@@ -125,6 +167,7 @@ static int answer_gone(struct api_request *rq, const struct val *object)
 /* Namespaces go through Terminating; namespace.c empties them and takes the finalizer off. */
 static const struct val *mark_namespace(struct api_request *rq, const struct val *object)
 {
+    object = val_set_path(rq->arena, object, "metadata.deletionGracePeriodSeconds", NULL);
     return val_set_path(rq->arena, object, "status.phase", val_text(rq->arena, "Terminating"));
 }
 
@@ -142,9 +185,8 @@ static int delete_object(struct api_request *rq, const struct delete_options *o,
                  (is_namespace && val_len(val_path(object, "spec.finalizers")) > 0);
     int rc;
     if (!stays) {
-        const struct val *last = deleting ? wanted : mark(rq, wanted, 0);
-        if (!(rq->resource->flags & RES_GRACEFUL))
-            last = wanted;
+        bool graceful = (rq->resource->flags & RES_GRACEFUL) != 0;
+        const struct val *last = graceful ? mark(rq, wanted, 0) : wanted;
         rc = commit_delete(rq, ns, name, last, &done);
         return rc < 0 ? rc : answer_gone(rq, done);
     }

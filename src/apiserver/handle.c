@@ -15,6 +15,16 @@ static const struct {
     [API_DELETE_COLLECTION] = {"deletecollection", api_delete_collection},
 };
 
+const char *api_options_kind(const struct api_request *rq)
+{
+    static const char *const kinds[_API_VERB_MAX] = {
+        [API_GET] = "GetOptions",       [API_LIST] = "ListOptions",
+        [API_WATCH] = "ListOptions",    [API_CREATE] = "CreateOptions",
+        [API_UPDATE] = "UpdateOptions", [API_PATCH] = "PatchOptions",
+        [API_DELETE] = "DeleteOptions", [API_DELETE_COLLECTION] = "DeleteOptions"};
+    return kinds[rq->verb];
+}
+
 const char *api_verb_name(enum api_verb verb)
 {
     return verb < _API_VERB_MAX ? verbs[verb].name : "";
@@ -25,12 +35,29 @@ static int check_dry_run(struct api_request *rq)
     struct str dry = api_param(rq, "dryRun");
     if (dry.n == 0)
         return 0;
-    if (!str_is(dry, "All"))
-        return api_fail(rq, ERR_INVALID,
-                        "dryRun: Unsupported value: \"%.*s\": supported values: \"All\"",
-                        STR_ARG(dry));
     rq->dry_run = true;
-    return 0;
+    if (str_is(dry, "All"))
+        return 0;
+    struct api_causes causes = {.arena = rq->arena};
+    const struct val *given = val_string(rq->arena, dry), *all = val_text(rq->arena, "All");
+    cause_unsupported(&causes, STR("dryRun"), val_array(rq->arena, &given, 1),
+                      val_array(rq->arena, &all, 1));
+    return api_fail_options(rq, api_options_kind(rq), &causes);
+}
+
+static int check_field_validation(struct api_request *rq)
+{
+    static const char *const known[] = {"", "Ignore", "Strict", "Warn"};
+    struct str given = api_param(rq, "fieldValidation");
+    const struct val *list = val_empty_array();
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+        if (str_is(given, known[i]))
+            return 0;
+        list = val_append(rq->arena, list, val_text(rq->arena, known[i]));
+    }
+    struct api_causes causes = {.arena = rq->arena};
+    cause_unsupported(&causes, STR("fieldValidation"), val_string(rq->arena, given), list);
+    return api_fail_options(rq, api_options_kind(rq), &causes);
 }
 
 static void read_params(struct api_request *rq)
@@ -67,6 +94,8 @@ static int run(struct api_request *rq)
     const struct kube_resource *k = &rq->resource->kube;
     read_params(rq);
     int rc = check_dry_run(rq);
+    if (rc == 0)
+        rc = check_field_validation(rq);
     if (rc == 0 && !rq->user->is_admin)
         rc = authorize(rq, verbs[rq->verb].name, str_of(k->group), str_of(k->plural),
                        rq->subresource, rq->ns, rq->name);
@@ -74,9 +103,13 @@ static int run(struct api_request *rq)
         return rc;
     if (api_virtual_serves(rq))
         return api_virtual(rq);
-    if (rq->resource->flags & RES_CREATE_ONLY || !verbs[rq->verb].run)
-        return api_fail(rq, ERR_NOT_ALLOWED,
-                        "the server does not allow this method on the requested resource");
+    bool no_collection =
+        rq->verb == API_DELETE_COLLECTION && strcmp(rq->resource->table, "namespaces") == 0;
+    if (rq->resource->flags & RES_CREATE_ONLY || !verbs[rq->verb].run || no_collection)
+        return api_fail_details(
+            rq, 405, "MethodNotAllowed",
+            STR("the server does not allow this method on the requested resource"),
+            val_empty_object());
     rc = check_subresource(rq);
     return rc < 0 ? rc : verbs[rq->verb].run(rq);
 }

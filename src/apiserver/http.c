@@ -113,9 +113,25 @@ static void warn_deprecated(struct http_exchange *x)
                      arena_strf(x->arena, "299 - \"%.*s\"", STR_ARG(text)).p);
 }
 
-static void finish(struct http_exchange *x)
+static void warn(struct http_exchange *x)
 {
     warn_deprecated(x);
+    for (size_t i = 0; i < x->rq.warnings.n; i++) {
+        struct buf text cleanup(buf_done) = BUF_INIT(1024);
+        struct str s = x->rq.warnings.items[i];
+        for (size_t k = 0; k < s.n; k++) {
+            if (s.p[k] == '"' || s.p[k] == '\\')
+                buf_addc(&text, '\\');
+            buf_addc(&text, s.p[k] < ' ' ? ' ' : s.p[k]);
+        }
+        httpd_add_header(x->request, "Warning",
+                         arena_strf(x->arena, "299 - \"%s\"", buf_c(&text)).p);
+    }
+}
+
+static void finish(struct http_exchange *x)
+{
+    warn(x);
     bool plain = x->rq.status >= 400 || str_is(kube_kind(x->rq.answer), "Status");
     send_value(x, x->rq.status, plain ? x->rq.answer : exchange_shape(x, x->rq.answer, true));
     exchange_free(x);

@@ -65,11 +65,10 @@ static void check_owners(const struct val *owners, struct api_causes *causes)
     size_t controllers = 0;
     for (size_t i = 0; i < val_len(owners); i++) {
         const struct val *owner = val_at(owners, i);
-        struct str at = field_index(causes->arena, path, i);
         static const char *const needed[] = {"apiVersion", "kind", "name", "uid"};
         for (size_t k = 0; k < ARRAY_SIZE(needed); k++) {
             if (val_as_str(val_get(owner, needed[k])).n == 0)
-                cause_invalid_text(causes, field_join(causes->arena, at, needed[k]), STR("\"\""),
+                cause_invalid_text(causes, field_join(causes->arena, path, needed[k]), STR("\"\""),
                                    "must not be empty");
         }
         controllers += val_is_true(val_get(owner, "controller"));
@@ -99,6 +98,23 @@ static const char *check_path_segment(struct str name)
     return NULL;
 }
 
+static void check_finalizers(const struct val *list, struct api_causes *causes)
+{
+    static const char *const standard[] = {"kubernetes", "orphan", "foregroundDeletion"};
+    for (size_t i = 0; i < val_len(list); i++) {
+        const struct val *item = val_at(list, i);
+        const char *why = kube_check_qualified_name(val_as_str(item));
+        bool known = str_find(val_as_str(item), '/') >= 0;
+        for (size_t k = 0; k < ARRAY_SIZE(standard); k++)
+            known = known || str_is(val_as_str(item), standard[k]);
+        if (why)
+            cause_invalid(causes, STR("metadata.finalizers"), item, why);
+        if (!known)
+            cause_invalid(causes, field_index(causes->arena, STR("metadata.finalizers"), i), item,
+                          "name is neither a standard finalizer name nor is it fully qualified");
+    }
+}
+
 int meta_check(struct api_request *rq, const struct val *object, struct api_causes *causes)
 {
     const struct val *meta = val_get(object, "metadata");
@@ -112,12 +128,7 @@ int meta_check(struct api_request *rq, const struct val *object, struct api_caus
     check_map(val_get(meta, "labels"), STR("metadata.labels"), true, causes);
     check_map(val_get(meta, "annotations"), STR("metadata.annotations"), false, causes);
     check_owners(val_get(meta, "ownerReferences"), causes);
-    const struct val *finalizers = val_get(meta, "finalizers");
-    for (size_t i = 0; i < val_len(finalizers); i++) {
-        why = kube_check_qualified_name(val_as_str(val_at(finalizers, i)));
-        if (why)
-            cause_invalid(causes, STR("metadata.finalizers"), val_at(finalizers, i), why);
-    }
+    check_finalizers(val_get(meta, "finalizers"), causes);
     return causes->items.n ? -1 : 0;
 }
 

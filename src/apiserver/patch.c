@@ -35,13 +35,15 @@ static int patched(struct api_request *rq, const struct val *base, const struct 
         rc = val_patch_strategic(a, base, rq->body, schema, ret, &err);
         break;
     case KUBE_PATCH_APPLY:
-        *ret = apply_to(rq, base, rq->body);
-        break;
+        return apply_to(rq, base, rq->body, ret);
     }
+    if (rc < 0 && rq->patch_type == KUBE_PATCH_JSON)
+        return api_fail_details(
+            rq, 422, "Invalid",
+            STR("the server rejected our request due to an error in our request"),
+            val_empty_object());
     if (rc < 0)
-        return api_fail(rq, err.code == ERR_INVALID ? ERR_INVALID : err.code,
-                        "the server rejected our request due to an error in our request: %s",
-                        err.text);
+        return api_fail_err(rq, &err);
     return 0;
 }
 
@@ -79,20 +81,44 @@ static int create_by_apply(struct api_request *rq)
     return api_create(rq);
 }
 
+static int check_no_force(struct api_request *rq)
+{
+    struct api_causes causes = {.arena = rq->arena};
+    if (!rq->force)
+        return 0;
+    cause_forbidden(&causes, STR("force"), "may not be specified for non-apply patch");
+    return api_fail_options(rq, "PatchOptions", &causes);
+}
+
+static int check_apply(struct api_request *rq)
+{
+    struct api_causes causes = {.arena = rq->arena};
+    struct str name = kube_name(rq->body);
+    if (rq->field_manager.n == 0) {
+        cause_required(&causes, STR("fieldManager"), "is required for apply patch");
+        return api_fail_options(rq, "PatchOptions", &causes);
+    }
+    if (!val_is(rq->body, VAL_OBJECT))
+        return api_fail(rq, ERR_BAD_REQUEST, "an apply configuration is an object");
+    if (kube_kind(rq->body).n == 0 || kube_api_version(rq->body).n == 0)
+        return api_fail(rq, ERR_BAD_REQUEST, "invalid object type: /, Kind=");
+    if (val_len(val_path(rq->body, "metadata.managedFields")))
+        return api_fail(rq, ERR_BAD_REQUEST, "metadata.managedFields must be nil");
+    if (name.n && !str_eq(name, rq->name))
+        return api_fail(rq, ERR_BAD_REQUEST,
+                        "the name of the object (%.*s) does not match the name on the URL (%.*s)",
+                        STR_ARG(name), STR_ARG(rq->name));
+    return 0;
+}
+
 int api_patch(struct api_request *rq)
 {
     struct str ns = rq->resource->kube.namespaced ? rq->ns : STR_NULL;
     if (!rq->body)
         return api_fail(rq, ERR_BAD_REQUEST, "the request has no patch");
-    if (rq->patch_type == KUBE_PATCH_APPLY) {
-        if (rq->field_manager.n == 0)
-            return api_fail(
-                rq, ERR_BAD_REQUEST,
-                "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is "
-                "required for apply patch");
-        if (!val_is(rq->body, VAL_OBJECT))
-            return api_fail(rq, ERR_BAD_REQUEST, "an apply configuration is an object");
-    }
+    int rc = rq->patch_type == KUBE_PATCH_APPLY ? check_apply(rq) : check_no_force(rq);
+    if (rc < 0)
+        return rc;
     const struct val *old = stored_object(rq->server, rq->resource, ns, rq->name);
     if (!old && rq->patch_type == KUBE_PATCH_APPLY)
         return create_by_apply(rq);
@@ -100,8 +126,10 @@ int api_patch(struct api_request *rq)
         return api_fail_not_found(rq, rq->resource, rq->name);
     val_keep(rq->arena, old);
     const struct val *base = resource_show(rq->arena, rq->resource, old), *object;
-    int rc = patched(rq, base, &object);
+    rc = patched(rq, base, &object);
     if (rc == 0)
         rc = check_patched(rq, base, object);
+    if (rc == 0)
+        rc = decode_object(rq, &object);
     return rc < 0 ? rc : update_to(rq, old, object);
 }

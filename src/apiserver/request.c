@@ -128,8 +128,9 @@ static enum route no_such_path(struct api_request *rq)
 
 static enum route wrong_method(struct api_request *rq)
 {
-    api_fail(rq, ERR_NOT_ALLOWED,
-             "the server does not allow this method on the requested resource");
+    api_fail_details(rq, 405, "MethodNotAllowed",
+                     STR("the server does not allow this method on the requested resource"),
+                     val_empty_object());
     return ROUTE_FAILED;
 }
 

@@ -60,7 +60,7 @@ static const struct row rows[] = {
     {"authorization.k8s.io", "v1", "localsubjectaccessreviews", "localsubjectaccessreview",
      "LocalSubjectAccessReview", "localsubjectaccessreviews", NULL, NULL, NS, RES_CREATE_ONLY},
     {"coordination.k8s.io", "v1", "leases", "lease", "Lease", "coordination.k8s.io/leases", NULL,
-     NULL, NS, 0},
+     NULL, NS, RES_NO_UNCONDITIONAL},
     {"discovery.k8s.io", "v1", "endpointslices", "endpointslice", "EndpointSlice",
      "discovery.k8s.io/endpointslices", NULL, NULL, NS, RES_GENERATION},
     {"events.k8s.io", "v1", "events", "event", "Event", "events", "ev", NULL, NS, 0},

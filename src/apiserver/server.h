@@ -126,7 +126,8 @@ struct api_request {
     /* the answer */
     int status;
     const struct val *answer;
-    bool wrote; /* to be held back until durable */
+    bool wrote;               /* to be held back until durable */
+    VEC(struct str) warnings; /* for Warning headers */
 };
 
 struct str api_param(const struct api_request *rq, const char *key); /* STR_NULL when absent */
@@ -158,6 +159,10 @@ int api_fail_not_found(struct api_request *rq, const struct resource *r, struct 
 int api_fail_exists(struct api_request *rq, struct str name);
 int api_fail_conflict(struct api_request *rq, struct str name, const char *why);
 int api_fail_invalid(struct api_request *rq, struct str name, const struct api_causes *causes);
+/* "CreateOptions.meta.k8s.io "" is invalid: ...": the causes name a query parameter or option. */
+int api_fail_options(struct api_request *rq, const char *kind, const struct api_causes *causes);
+int api_fail_invalid_as(struct api_request *rq, const char *kind, const char *group,
+                        struct str name, const struct api_causes *causes);
 int api_fail_forbidden(struct api_request *rq, struct str name, const char *format, ...)
     PRINTF_LIKE(3, 4);
 const struct val *api_status(struct arena *a, int code, const char *reason, struct str message,
@@ -202,6 +207,11 @@ size_t finalizer_count(const struct val *object);
 
 /* --- update.c: the tail that update, patch and apply share. `object` is what shall be. */
 int update_to(struct api_request *rq, const struct val *old, const struct val *object);
+
+/* --- decode.c: what kube-apiserver's decoder does with an object of this resource: wrong types fail (400),
+ * unknown fields go, with a warning or a failure as fieldValidation says. */
+int decode_object(struct api_request *rq, const struct val **object);
+const char *api_options_kind(const struct api_request *rq); /* "CreateOptions" of the verb */
 
 /* --- defaults, admission, validation */
 const struct val *defaults_for(struct arena *a, const struct resource *r, const struct val *object);

@@ -7,8 +7,9 @@ const struct val *api_status(struct arena *a, int code, const char *reason, stru
 {
     return val_obj(a, "kind", val_text(a, "Status"), "apiVersion", val_text(a, "v1"), "metadata",
                    val_empty_object(), "status", val_text(a, "Failure"), "message",
-                   val_string(a, message), "reason", val_text(a, reason), "details", details,
-                   "code", val_int(a, code));
+                   val_string(a, message), "reason",
+                   reason && reason[0] ? val_text(a, reason) : NULL, "details", details, "code",
+                   val_int(a, code));
 }
 
 const struct val *api_status_success(struct arena *a, const struct val *details)
@@ -112,13 +113,13 @@ int api_fail_forbidden(struct api_request *rq, struct str name, const char *form
                                     val_text(a, rq->resource->kube.plural)));
 }
 
-int api_fail_invalid(struct api_request *rq, struct str name, const struct api_causes *causes)
+int api_fail_invalid_as(struct api_request *rq, const char *kind, const char *group,
+                        struct str name, const struct api_causes *causes)
 {
     struct arena *a = rq->arena;
-    const struct kube_resource *k = &rq->resource->kube;
-    const char *kind = k->group[0] ? arena_strf(a, "%s.%s", k->kind, k->group).p : k->kind;
     struct buf text cleanup(buf_done) = BUF_INIT(256u << 10);
-    buf_addf(&text, "%s \"%.*s\" is invalid: ", kind, STR_ARG(name));
+    buf_addf(&text, "%s%s%s \"%.*s\" is invalid: ", kind, group[0] ? "." : "", group,
+             STR_ARG(name));
     if (causes->items.n > 1)
         buf_addc(&text, '[');
     const struct val *list = val_empty_array();
@@ -132,9 +133,20 @@ int api_fail_invalid(struct api_request *rq, struct str name, const struct api_c
     if (causes->items.n > 1)
         buf_addc(&text, ']');
     return api_fail_details(rq, 422, "Invalid", buf_str(&text),
-                            val_obj(a, "name", val_string(a, name), "group",
-                                    group_or_null(a, rq->resource), "kind", val_text(a, k->kind),
+                            val_obj(a, "name", name.n ? val_string(a, name) : NULL, "group",
+                                    group[0] ? val_text(a, group) : NULL, "kind", val_text(a, kind),
                                     "causes", list));
+}
+
+int api_fail_invalid(struct api_request *rq, struct str name, const struct api_causes *causes)
+{
+    const struct kube_resource *k = &rq->resource->kube;
+    return api_fail_invalid_as(rq, k->kind, k->group, name, causes);
+}
+
+int api_fail_options(struct api_request *rq, const char *kind, const struct api_causes *causes)
+{
+    return api_fail_invalid_as(rq, kind, "meta.k8s.io", STR_NULL, causes);
 }
 
 /* --- causes */

@@ -12,21 +12,30 @@ static int check_preconditions(struct api_request *rq, const struct val *old,
 {
     struct str revision = kube_resource_version(object), uid = kube_uid(object);
     struct str name = kube_name(old);
+    uint64_t number;
+    if (revision.n && !str_to_u64(revision, &number))
+        return api_fail_details(rq, 500, "",
+                                arena_strf(rq->arena,
+                                           "strconv.ParseUint: parsing \"%.*s\": invalid syntax",
+                                           STR_ARG(revision)),
+                                NULL);
     if (revision.n && !str_is(revision, "0") && !str_eq(revision, kube_resource_version(old)))
         return api_fail_conflict(rq, name, conflict_text);
     if (!revision.n && rq->verb == API_UPDATE && (rq->resource->flags & RES_NO_UNCONDITIONAL)) {
         struct api_causes causes = {.arena = rq->arena};
-        cause_invalid_text(&causes, STR("metadata.resourceVersion"), STR("0x0"),
+        cause_invalid_text(&causes, STR("metadata.resourceVersion"), STR("0"),
                            "must be specified for an update");
-        return api_fail_invalid(rq, name, &causes);
+        return api_fail_invalid_as(rq, rq->resource->kube.plural, rq->resource->kube.group, name,
+                                   &causes);
     }
     if (uid.n && !str_eq(uid, kube_uid(old))) {
-        struct str why =
-            arena_strf(rq->arena,
-                       "StorageError: invalid object, Code: 4, Key: %s/%.*s, ResourceVersion: "
-                       "0, AdditionalErrorMsg: Precondition failed: UID in precondition: "
-                       "%.*s, UID in object meta: %.*s",
-                       rq->resource->table, STR_ARG(name), STR_ARG(uid), STR_ARG(kube_uid(old)));
+        struct str why = arena_strf(
+            rq->arena,
+            "StorageError: invalid object, Code: 4, Key: /registry/%s/%.*s%s%.*s, ResourceVersion: "
+            "0, AdditionalErrorMsg: Precondition failed: UID in precondition: "
+            "%.*s, UID in object meta: %.*s",
+            rq->resource->table, STR_ARG(kube_ns(old)), kube_ns(old).n ? "/" : "", STR_ARG(name),
+            STR_ARG(uid), STR_ARG(kube_uid(old)));
         return api_fail_conflict(rq, name, why.p);
     }
     return 0;
@@ -81,8 +90,12 @@ static const struct val *limit_to_part(struct api_request *rq, const struct val 
     return val_set(a, result, "metadata", meta);
 }
 
-static const struct val *spec_side(struct arena *a, const struct val *object)
+/* Binding a pod to a node is no change of what is wanted of it. */
+static const struct val *spec_side(struct arena *a, const struct resource *r,
+                                   const struct val *object)
 {
+    if (r->flags & RES_GRACEFUL)
+        object = val_set_path(a, object, "spec.nodeName", NULL);
     return val_set(a, val_set(a, object, "metadata", NULL), "status", NULL);
 }
 
@@ -90,7 +103,8 @@ static const struct val *count_generation(struct api_request *rq, const struct v
                                           const struct val *object)
 {
     struct arena *a = rq->arena;
-    if (!(rq->resource->flags & RES_GENERATION) || spec_side(a, old) == spec_side(a, object))
+    if (!(rq->resource->flags & RES_GENERATION) ||
+        spec_side(a, rq->resource, old) == spec_side(a, rq->resource, object))
         return object;
     return val_set_path(a, object, "metadata.generation", val_int(a, kube_generation(old) + 1));
 }
@@ -106,7 +120,7 @@ static void check_new_finalizers(struct api_request *rq, const struct val *old,
         if (!has_finalizer(old, val_as_c(val_at(list, i))))
             buf_addf(&added, "%s\"%s\"", added.n ? ", " : "", val_as_c(val_at(list, i)));
     }
-    if (added.n)
+    for (int twice = 0; added.n && twice < 2; twice++) /* as kube-apiserver says it */
         cause_forbidden(causes, STR("metadata.finalizers"),
                         arena_strf(rq->arena,
                                    "no new finalizers can be added if the object is being deleted, "
@@ -194,5 +208,6 @@ int api_update(struct api_request *rq)
     if (!old)
         return api_fail_not_found(rq, rq->resource, rq->name);
     object = val_set(a, object, "apiVersion", val_text(a, rq->resource->api_version));
-    return update_to(rq, old, object);
+    int rc = decode_object(rq, &object);
+    return rc < 0 ? rc : update_to(rq, old, object);
 }

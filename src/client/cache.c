@@ -12,6 +12,7 @@
 #define CACHE_RETRY_MIN_MS   100
 #define CACHE_RETRY_MAX_MS   30000
 #define CACHE_MAX_TOMBSTONES 4096
+#define CACHE_MAX_KEY        512
 
 struct cache_entry {
     const struct val *object;
@@ -368,8 +369,18 @@ bool cache_synced(const struct cache *cache)
 
 const struct val *cache_get(const struct cache *cache, struct str ns, struct str name)
 {
-    struct arena *a cleanup(cleanup_arena) = arena_new();
-    const struct cache_entry *entry = map_get(&cache->entries, kube_key(a, ns, name));
+    char key[CACHE_MAX_KEY];
+    if (ns.n + name.n + 1 > sizeof(key))
+        return NULL; /* longer than Kubernetes' names may be */
+    size_t n = 0;
+    if (ns.n) {
+        memcpy(key, ns.p, ns.n);
+        key[ns.n] = '/';
+        n = ns.n + 1;
+    }
+    if (name.n)
+        memcpy(key + n, name.p, name.n);
+    const struct cache_entry *entry = map_get(&cache->entries, (struct str){key, n + name.n});
     return entry ? entry->object : NULL;
 }
 

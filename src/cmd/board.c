@@ -348,10 +348,10 @@ const struct val *board_facts(struct arena *a, const struct val *board)
                                        (long long)val_as_int(val_get(group, "ready"), 0)));
         }
         VAL_EACH_ITEM (item, val_get(cluster, "waiting")) {
-            facts = add_fact(a, facts, "waiting", val_get(item, "what"),
-                             val_textf(a, "%lld × : %s",
-                                       (long long)val_as_int(val_get(item, "count"), 0),
-                                       val_as_c(val_get(item, "why"))));
+            facts =
+                add_fact(a, facts, "waiting", val_get(item, "what"),
+                         val_textf(a, "%lld, %s", (long long)val_as_int(val_get(item, "count"), 0),
+                                   val_as_c(val_get(item, "why"))));
         }
     }
     VAL_EACH_ITEM (pod, val_get(board, "pods")) {

@@ -19,8 +19,9 @@
 
 #include "base/vec.h"
 
-#define HTTPD_STREAM_BLOCK_BYTES (16u << 10)
-#define HTTPD_HALF_CLOSED_MS     500
+#define HTTPD_STREAM_BLOCK_BYTES  (16u << 10)
+#define HTTPD_MAX_DISCARDED_BYTES (64u << 20) /* read on to the end, so that the answer arrives */
+#define HTTPD_HALF_CLOSED_MS      500
 
 struct httpd {
     struct loop *loop;
@@ -288,13 +289,6 @@ static enum MHD_Result hand_over(struct httpd_request *r)
     return MHD_YES;
 }
 
-static bool announces_too_much(const struct httpd_request *r)
-{
-    uint64_t n;
-    return str_to_u64(httpd_header(r, "Content-Length"), &n) &&
-           n > r->server->config.max_body_bytes;
-}
-
 static enum MHD_Result on_access(void *cls, struct MHD_Connection *connection, const char *url,
                                  const char *method, const char *version, const char *upload,
                                  size_t *upload_n, void **con_cls)
@@ -303,17 +297,14 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *connection, c
     if (!r->begun) {
         r->begun = true;
         snprintf(r->method, sizeof(r->method), "%s", method);
-        if (!announces_too_much(r))
-            return MHD_YES;
-        r->too_large = true;
-        return hand_over(r);
+        return MHD_YES;
     }
     if (*upload_n > 0) {
         size_t max = r->server->config.max_body_bytes;
         r->too_large = r->too_large || r->body.n + *upload_n > max;
         if (!r->too_large)
             buf_add(&r->body, (struct str){upload, *upload_n});
-        else if ((r->discarded += *upload_n) > max)
+        else if ((r->discarded += *upload_n) > HTTPD_MAX_DISCARDED_BYTES)
             return MHD_NO; /* a flood: no answer, the connection goes */
         *upload_n = 0;
         return MHD_YES;

@@ -75,14 +75,16 @@ const struct val *kube_condition(const struct val *conditions, const char *type)
 bool kube_condition_is(const struct val *conditions, const char *type, const char *status);
 /* Sets one; lastTransitionTime changes only when status changes. `conditions` may be NULL.
  * Source: k8s.io/apimachinery api/meta SetStatusCondition. */
-const struct val *kube_condition_set(struct arena *a, const struct val *conditions, const char *type,
-                                     const char *status, struct str reason, struct str message,
+const struct val *kube_condition_set(struct arena *a, const struct val *conditions,
+                                     const char *type, const char *status, struct str reason,
+                                     struct str message,
                                      int64_t observed_generation /* < 0: left out */, time_ms now);
-const struct val *kube_condition_remove(struct arena *a, const struct val *conditions, const char *type);
+const struct val *kube_condition_remove(struct arena *a, const struct val *conditions,
+                                        const char *type);
 
 /* --- Status objects (metav1.Status) */
-const struct val *kube_status_failure(struct arena *a, const struct err *err, const char *kind_or_null,
-                                      struct str name);
+const struct val *kube_status_failure(struct arena *a, const struct err *err,
+                                      const char *kind_or_null, struct str name);
 
 /* --- strategic merge patch: the schema of a kind (for val_patch_strategic); NULL for kinds that have
  * none, as custom resources: those take JSON and merge patches only (HTTP 415 else). */

@@ -29,7 +29,8 @@ enum quantity_form { QUANTITY_DECIMAL, QUANTITY_BINARY, QUANTITY_EXPONENT };
 enum quantity_form quantity_form_of(struct str text);
 struct str quantity_text(struct arena *a, struct quantity q, enum quantity_form form);
 /* The API server's view of a written quantity: canonical text as a string value ("4" for 4). */
-int quantity_canonical(struct arena *a, const struct val *v, const struct val **ret, struct err *err) MUST_USE;
+int quantity_canonical(struct arena *a, const struct val *v, const struct val **ret,
+                       struct err *err) MUST_USE;
 
 /* Maps of resources, {"cpu": .., "memory": ..}: for each key a quantity. Errors name the key. */
 struct resource_amount {
@@ -40,8 +41,10 @@ struct resource_list {
     struct resource_amount *items; /* sorted by name */
     size_t n;
 };
-int resource_list_of(struct arena *a, const struct val *map, struct resource_list *ret, struct err *err) MUST_USE;
-struct quantity resource_get(const struct resource_list *list, const char *name); /* zero when absent */
+int resource_list_of(struct arena *a, const struct val *map, struct resource_list *ret,
+                     struct err *err) MUST_USE;
+struct quantity resource_get(const struct resource_list *list,
+                             const char *name); /* zero when absent */
 /* list += other, in the arena. */
 void resource_add(struct arena *a, struct resource_list *list, const struct resource_list *other);
 /* What a pod asks of a node: max(sum of containers, each init container) + overhead; requests, where

@@ -2,7 +2,7 @@
  *
  * The view borrows from the object and from its arena. Reading never fails on a strange spec: what is
  * missing gets its default; raycluster_validate then says what is wrong, with the field's path.
- * Rules: KubeRay 1.6 (ray-operator utils/validation.go), listed in docs/internals/raycluster.md.
+ * Rules: KubeRay 1.6 (ray-operator utils/validation.go) and the schema of its CRD.
  *
  * Read next: kube/pod.h, core/render/render.h. */
 #pragma once

@@ -55,6 +55,7 @@ struct image_store {
 /* $1 python, $2 temporary directory, $3 version, $4 final directory. */
 static const char script[] =
     "set -eu\n"
+    "trap 'rm -rf \"$2\"' EXIT\n"
     "rm -rf \"$2\"\n"
     "\"$1\" -m venv \"$2\"\n"
     "\"$2/bin/python\" -m pip install --disable-pip-version-check --no-input --progress-bar off "

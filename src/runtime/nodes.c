@@ -11,6 +11,7 @@
 
 #define LEASE_PERIOD_MS 10000
 #define LEASE_SECONDS   40
+#define STATUS_BEATS    30 /* the status is written again every so many heartbeats */
 #define NODES_MAX       1000
 #define NODE_SET_GONE   (SIZE_MAX / 2 + 1) /* flag beside the count of calls */
 

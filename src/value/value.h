@@ -20,11 +20,20 @@
 
 struct val; /* opaque, immutable */
 
-enum val_type { VAL_NULL, VAL_BOOL, VAL_INT, VAL_FLOAT, VAL_STRING, VAL_ARRAY, VAL_OBJECT, _VAL_MAX };
+enum val_type {
+    VAL_NULL,
+    VAL_BOOL,
+    VAL_INT,
+    VAL_FLOAT,
+    VAL_STRING,
+    VAL_ARRAY,
+    VAL_OBJECT,
+    _VAL_MAX
+};
 
-#define VAL_MAX_DEPTH      100               /* nesting, in JSON and YAML */
-#define VAL_MAX_TEXT_BYTES (64u << 20)       /* a JSON or YAML document */
-#define VAL_MAX_YAML_NODES (4u << 20)        /* after anchors are expanded */
+#define VAL_MAX_DEPTH      100         /* nesting, in JSON and YAML */
+#define VAL_MAX_TEXT_BYTES (64u << 20) /* a JSON or YAML document */
+#define VAL_MAX_YAML_NODES (4u << 20)  /* after anchors are expanded */
 
 /* --- life */
 const struct val *val_ref(const struct val *v); /* NULL allowed */
@@ -39,7 +48,7 @@ size_t val_live_bytes(void);
 const struct val *val_null(void);
 const struct val *val_bool(bool b);
 const struct val *val_int(struct arena *a, int64_t i);
-const struct val *val_float(struct arena *a, double d);
+const struct val *val_float(struct arena *a, double d); /* null for NaN and infinities */
 const struct val *val_string(struct arena *a, struct str s);
 const struct val *val_text(struct arena *a, const char *c_string);
 const struct val *val_textf(struct arena *a, const char *format, ...) PRINTF_LIKE(2, 3);
@@ -54,23 +63,24 @@ const struct val *val_object(struct arena *a, const struct val_member *members, 
  * member out. */
 #define val_obj(a, ...) val_obj_pairs((a), __VA_ARGS__, (char *)NULL)
 const struct val *val_obj_pairs(struct arena *a, const char *key, ...) __attribute__((sentinel));
-#define val_empty_object() val_object(NULL, NULL, 0)  /* shared constants: no arena needed */
+#define val_empty_object() val_object(NULL, NULL, 0) /* shared constants: no arena needed */
 #define val_empty_array()  val_array(NULL, NULL, 0)
 
 /* --- reading; all take NULL */
 enum val_type val_type(const struct val *v); /* NULL reads as VAL_NULL */
-bool val_is(const struct val *v, enum val_type type);  /* false for NULL (absent) even for VAL_NULL */
-bool val_is_true(const struct val *v);       /* bool true */
-int64_t val_as_int(const struct val *v, int64_t otherwise);   /* VAL_INT, or a whole VAL_FLOAT */
+/* False for NULL (absent), even for VAL_NULL. */
+bool val_is(const struct val *v, enum val_type type);
+bool val_is_true(const struct val *v);                      /* bool true */
+int64_t val_as_int(const struct val *v, int64_t otherwise); /* VAL_INT, or a whole VAL_FLOAT */
 double val_as_double(const struct val *v, double otherwise);
-struct str val_as_str(const struct val *v);  /* STR_NULL unless a string; NUL-ended inside */
-const char *val_as_c(const struct val *v);   /* "" unless a string */
-size_t val_len(const struct val *v);         /* items or members; bytes of a string; else 0 */
-const struct val *val_at(const struct val *v, size_t i);              /* array item or NULL */
-const struct val *val_get(const struct val *v, const char *key);      /* object member or NULL */
+struct str val_as_str(const struct val *v); /* STR_NULL unless a string; NUL-ended inside */
+const char *val_as_c(const struct val *v);  /* "" unless a string */
+size_t val_len(const struct val *v);        /* items or members; bytes of a string; else 0 */
+const struct val *val_at(const struct val *v, size_t i);         /* array item or NULL */
+const struct val *val_get(const struct val *v, const char *key); /* object member or NULL */
 const struct val *val_gets(const struct val *v, struct str key);
-struct str val_key_at(const struct val *v, size_t i);                 /* object: i-th key, sorted */
-const struct val *val_member_at(const struct val *v, size_t i);       /* object: i-th value */
+struct str val_key_at(const struct val *v, size_t i);           /* object: i-th key, sorted */
+const struct val *val_member_at(const struct val *v, size_t i); /* object: i-th value */
 /* Walks "a.b.c" through objects and "[2]" through arrays ("spec.containers[0].name"). Keys that hold
  * dots are not reachable so: use val_get. */
 const struct val *val_path(const struct val *v, const char *path);
@@ -81,7 +91,7 @@ uint64_t val_hash(const struct val *v); /* by content; the same in every process
 /* VAL_EACH_ITEM(c, containers) { use(c); }   VAL_EACH_MEMBER(key, v, labels) { use(key, v); }
  * `break` leaves only the inner of two loops: put the loop in a function and return instead. */
 #define VAL_EACH_ITEM(item, array)                                                                 \
-    for (size_t item##_i = 0; val_is((array), VAL_ARRAY) && item##_i < val_len(array); item##_i++)  \
+    for (size_t item##_i = 0; val_is((array), VAL_ARRAY) && item##_i < val_len(array); item##_i++) \
         for (const struct val *item = val_at((array), item##_i), *item##_end = NULL;               \
              item != item##_end; item##_end = item)
 #define VAL_EACH_MEMBER(key, item, object)                                                         \
@@ -90,55 +100,65 @@ uint64_t val_hash(const struct val *v); /* by content; the same in every process
         for (struct val_member item##_m = {val_key_at((object), item##_i), NULL}; !item##_m.value; \
              item##_m.value = val_null())                                                          \
             for (struct str key = item##_m.key; !item##_m.value; item##_m.value = val_null())      \
-                for (const struct val *item = val_member_at((object), item##_i);                   \
-                     !item##_m.value; item##_m.value = val_null())
+                for (const struct val *item = val_member_at((object), item##_i); !item##_m.value;  \
+                     item##_m.value = val_null())
 
 /* --- changing = new values that share the rest */
 /* `v` may be NULL (as an empty object). value NULL removes the member. */
-const struct val *val_set(struct arena *a, const struct val *v, const char *key, const struct val *value);
-const struct val *val_sets(struct arena *a, const struct val *v, struct str key, const struct val *value);
+const struct val *val_set(struct arena *a, const struct val *v, const char *key,
+                          const struct val *value);
+const struct val *val_sets(struct arena *a, const struct val *v, struct str key,
+                           const struct val *value);
 /* Sets along "a.b.c" (and "[i]"), making objects on the way; value NULL removes. */
-const struct val *val_set_path(struct arena *a, const struct val *v, const char *path, const struct val *value);
+const struct val *val_set_path(struct arena *a, const struct val *v, const char *path,
+                               const struct val *value);
 const struct val *val_append(struct arena *a, const struct val *array, const struct val *item);
-const struct val *val_set_at(struct arena *a, const struct val *array, size_t i, const struct val *item);
-const struct val *val_insert_at(struct arena *a, const struct val *array, size_t i, const struct val *item);
+const struct val *val_set_at(struct arena *a, const struct val *array, size_t i,
+                             const struct val *item);
+const struct val *val_insert_at(struct arena *a, const struct val *array, size_t i,
+                                const struct val *item);
 const struct val *val_remove_at(struct arena *a, const struct val *array, size_t i);
 /* Members of `over` win; nested objects are merged, arrays replaced; null in `over` stays null. */
 const struct val *val_merge(struct arena *a, const struct val *base, const struct val *over);
 
 /* --- JSON text (json-c). Errors: ERR_BAD_REQUEST with "line L, column C: what". */
-int val_parse_json(struct arena *a, struct str text, const struct val **ret, struct err *err) MUST_USE;
-void val_print_json(const struct val *v, struct buf *out);         /* compact, keys sorted, no \/ */
-void val_print_json_pretty(const struct val *v, struct buf *out);  /* 4 spaces, as kubectl -o json */
-struct str val_json(struct arena *a, const struct val *v);         /* compact, in the arena */
+int val_parse_json(struct arena *a, struct str text, const struct val **ret,
+                   struct err *err) MUST_USE;
+void val_print_json(const struct val *v, struct buf *out);        /* compact, keys sorted, no \/ */
+void val_print_json_pretty(const struct val *v, struct buf *out); /* 4 spaces, as kubectl -o json */
+struct str val_json(struct arena *a, const struct val *v);        /* compact, in the arena */
 
 /* --- YAML text (libyaml events, go-yaml v2's scalar table as sigs.k8s.io/yaml uses it).
  * `name` is the file's name for messages: "values.yaml:3:7: what" (line, column from 1).
- * Duplicate keys are errors; merge keys, anchors and multi-documents work; ceilings above. */
+ * Duplicate keys are errors; merge keys, anchors and multi-documents work; ceilings above.
+ * As on the way through sigs.k8s.io/yaml, a float with a whole value becomes an int. */
+/* Exactly one document; empty text gives val_null(). */
 int val_parse_yaml(struct arena *a, const char *name, struct str text, const struct val **ret,
-                   struct err *err) MUST_USE; /* exactly one document; empty text gives val_null() */
+                   struct err *err) MUST_USE;
 struct val_docs {
     const struct val **items; /* empty (null) documents left out */
     size_t n;
 };
+/* Also takes JSON and "---" streams. */
 int val_parse_yaml_docs(struct arena *a, const char *name, struct str text, struct val_docs *ret,
-                        struct err *err) MUST_USE; /* also takes JSON (YAML's subset) and "---" streams */
+                        struct err *err) MUST_USE;
 /* Block style, keys sorted; every string that the scalar table would read as something else is quoted. */
 void val_print_yaml(const struct val *v, struct buf *out);
 
 /* --- patches. Errors name the path. */
+/* RFC 6902 as kube-apiserver applies it: "replace" of a missing key sets it, index -1 is the last. */
 int val_patch_json(struct arena *a, const struct val *v, const struct val *ops,
-                   const struct val **ret, struct err *err) MUST_USE; /* RFC 6902; "replace" of a missing
-                   key is accepted as kube-apiserver (evanphx/json-patch with its options) accepts it */
-const struct val *val_patch_merge(struct arena *a, const struct val *v, const struct val *patch); /* RFC 7386 */
+                   const struct val **ret, struct err *err) MUST_USE;
+/* RFC 7386. */
+const struct val *val_patch_merge(struct arena *a, const struct val *v, const struct val *patch);
 /* Kubernetes strategic merge: lists with a merge key are merged, $patch/$retainKeys/$setElementOrder/
  * $deleteFromPrimitiveList obeyed. A schema is a table of the fields of a map that are not plain, ended
  * by a row without a field; kube_merge_schema_for() has those of Kubernetes' own kinds. */
 struct val_merge_schema {
     const char *field;
-    const char *merge_key;     /* a list of maps, merged by this member; NULL: see below */
-    bool merges_primitives;    /* a list of scalars, merged as a set; neither: the list is replaced */
-    bool replaces;             /* a map that the patch replaces whole */
+    const char *merge_key;  /* a list of maps, merged by this member; NULL: see below */
+    bool merges_primitives; /* a list of scalars, merged as a set; neither: the list is replaced */
+    bool replaces;          /* a map that the patch replaces whole */
     const struct val_merge_schema *fields; /* of the map, or of the list's items */
 };
 int val_patch_strategic(struct arena *a, const struct val *v, const struct val *patch,

@@ -183,8 +183,25 @@ def test_template_errors():
     check("a closed pipe is no error", done.stderr == "", done.stderr)
 
 
+def test_render():
+    page = run("template", "ado-ray", "ray-cluster", "-f", os.path.join(GOLDEN, "page-groups.yaml")).stdout
+    done = run("render", "-f", "-", "-o", "json", stdin=page)
+    items = json.loads(done.stdout)["items"] if done.returncode == 0 else []
+    kinds = [i["kind"] for i in items]
+    check("render: account, role, binding, service, head and a pod of each of the five groups",
+          kinds == ["ServiceAccount", "Role", "RoleBinding", "Service"] + ["Pod"] * 6, kinds, done.stderr)
+    groups = [i["metadata"]["labels"]["ray.io/group"] for i in items if i["kind"] == "Pod"]
+    check("render: the groups keep their names", groups[0] == "headgroup" and "cpuWG" in groups, groups)
+    text = run("render", "-f", "-", stdin=page).stdout
+    check("render: as YAML documents", text.count("---\n") == len(items) and "kind: Role\n" in text, text[:300])
+    refuses("render of values", ["render", "-f", os.path.join(GOLDEN, "page.yaml")], 2, "no RayCluster")
+    refuses("render of nothing", ["render"], 2, "-f cluster.yaml")
+    refuses("render of a cluster with a bad name", ["render", "-f", "-"], 2, "metadata.name",
+            stdin=page.replace("name: ado-ray-kuberay", "name: 1-ado-ray"))
+
+
 for test in (test_help, test_unknown_words, test_up_checks, test_port_taken, test_nothing_runs, test_template,
-             test_template_errors):
+             test_template_errors, test_render):
     test()
 print("1..%d" % count)
 sys.exit(1 if failed else 0)

@@ -10,10 +10,11 @@
 #include "base/rng.h"
 
 struct prop;
-uint64_t prop_below(struct prop *p, uint64_t bound);          /* 0 <= x < bound; shrinks towards 0 */
+uint64_t prop_below(struct prop *p, uint64_t bound); /* 0 <= x < bound; shrinks towards 0 */
 int64_t prop_range(struct prop *p, int64_t low, int64_t high); /* inclusive; shrinks towards low */
-bool prop_chance(struct prop *p, unsigned percent);           /* shrinks towards false */
-void prop_note(struct prop *p, const char *format, ...) PRINTF_LIKE(2, 3); /* kept for the failure's report */
+bool prop_chance(struct prop *p, unsigned percent);            /* shrinks towards false */
+void prop_note(struct prop *p, const char *format, ...)
+    PRINTF_LIKE(2, 3); /* kept for the failure's report */
 void prop_run(const char *name, bool (*property)(struct prop *), unsigned runs);
 int prop_exit(void); /* 0 when all held; prints one line a property */
 #define PROP(fn, runs) prop_run(#fn, fn, runs)

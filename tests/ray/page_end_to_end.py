@@ -12,6 +12,7 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -47,9 +48,16 @@ def until(limit_s, condition, period_s=0.5):
         time.sleep(period_s)
 
 
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
 class World:
     def __init__(self):
         self.state = pathlib.Path(tempfile.mkdtemp(prefix="mobula-e2e-"))
+        self.dashboard_port = free_port()
         found = sorted(CACHE.glob("kube/*/bin/kubectl"))
         self.kubectl_path = str(found[-1]) if found else shutil.which("kubectl")
 
@@ -60,7 +68,8 @@ class World:
         return done
 
     def up(self, *more):
-        return self.mobula("up", "--state", self.state, "--detach", "-f", VALUES, "--idle-timeout", "10s", *more)
+        return self.mobula("up", "--state", self.state, "--detach", "-f", VALUES, "--idle-timeout", "10s",
+                           "--dashboard-port", str(self.dashboard_port), "--client-port", "0", "--gcs-port", "0", *more)
 
     def kubectl(self, *words, timeout=60):
         return subprocess.run([self.kubectl_path, "--kubeconfig", self.state / "kubeconfig", *words],
@@ -79,7 +88,7 @@ class World:
             c["type"] == "Ready" and c["status"] == "True" for c in p["status"].get("conditions", []))]
 
     def pid(self):
-        return int(re.search(r"\d+", (self.state / "pid").read_text()).group())
+        return int((self.state / "up.lock").read_text().split()[0])
 
 
 def processes_of(state):
@@ -96,11 +105,11 @@ def processes_of(state):
     return found
 
 
-def submit(driver, timeout=300):
+def submit(w, driver, timeout=300):
     ray = max(CACHE.glob("ray/2.46.0-py*/bin/ray"))
     with tempfile.TemporaryDirectory() as folder:
         pathlib.Path(folder, "driver.py").write_text(driver)
-        return subprocess.run([ray, "job", "submit", "--address", "http://127.0.0.1:8265", "--working-dir", folder,
+        return subprocess.run([ray, "job", "submit", "--address", f"http://127.0.0.1:{w.dashboard_port}", "--working-dir", folder,
                                "--", "python", "driver.py"], capture_output=True, text=True, timeout=timeout)
 
 
@@ -141,7 +150,7 @@ def story(w):
     check("a second up on the same state is refused, naming the process",
           second.returncode != 0 and str(w.pid()) in second.stderr, second.stdout + second.stderr)
 
-    done = submit(DRIVER)
+    done = submit(w, DRIVER)
     ran = re.findall(r"RAN (\d+) (\d+) (127\.\S+)", done.stdout)
     check("tasks with 1, 2, 4 and 8 GPUs ran, each with its devices", sorted((int(n), int(d)) for n, d, _ in ran) ==
           [(1, 1), (2, 2), (4, 4), (8, 8)], done.stdout[-3000:] + done.stderr[-2000:])

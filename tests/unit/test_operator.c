@@ -49,6 +49,8 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 static void stop(struct bench *b)
 {
     b->op = operator_free(b->op);
+    for (int i = 0; i < 20; i++) /* answers that are on their way come before the api goes */
+        loop_turn(b->loop, 10);
     b->api = kube_api_free(b->api);
     b->server = apiserver_free(b->server);
     loop_free(b->loop);

@@ -189,6 +189,21 @@ static bool base_objects(struct pass *p)
     return base_services(p);
 }
 
+/* Alpha gates of KubeRay's that are not served: said, never half done. */
+static void refuse_features(struct pass *p)
+{
+    static const char *const fields[] = {"networkPolicy", "historyServerOptions"};
+    for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
+        if (val_is(val_get(p->cluster.spec, fields[i]), VAL_OBJECT))
+            pass_event(p, true, "FeatureNotServed", "Validate",
+                       arena_strf(p->a, "spec.%s is not served by this operator and has no effect",
+                                  fields[i]));
+    if (val_is_true(val_path(p->cluster.spec, "tlsOptions.enabled")))
+        pass_event(p, true, "FeatureNotServed", "Validate",
+                   STR("spec.tlsOptions.enabled is not served by this operator: Ray's traffic is "
+                       "not encrypted"));
+}
+
 /* --- the pass */
 
 static bool is_valid(struct pass *p)
@@ -263,6 +278,7 @@ int reconcile_cluster(struct arena *a, const struct world *world, time_ms now, u
                 STR("conditions RayClusterSuspending and RayClusterSuspended are both True"));
             pass_again(&p, 2000);
         } else {
+            refuse_features(&p);
             if (base_objects(&p))
                 pass_pods(&p);
             if (!changes_objects(&p) || world->failure_reason.n)

@@ -1,0 +1,135 @@
+/* What kube-apiserver's decoder does with an object before anything looks at it: a value of a wrong type
+ * fails (400), fields that the kind does not have are dropped, and fieldValidation says whether silently,
+ * with warnings or as a failure. Built-in kinds are checked against the table of types, custom ones against
+ * their schema (which checks types later, as validation).
+ * Source: kubernetes.io "Server-side field validation". Read next: types.h, schema.c. */
+#include "apiserver/types.h"
+
+#include "kube/quantity.h"
+
+/* --- texts that have a form: quantities, times, base64 */
+
+static struct str bad_text(struct arena *a, char letter, const struct val *v)
+{
+    struct quantity q;
+    struct err err = ERR_INIT;
+    struct str ignored;
+    time_ms t;
+    if (letter == 'q' && quantity_of(v, &q, &err) < 0)
+        return STR("quantities must match the regular expression "
+                   "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
+    if (letter == 'y' && val_is(v, VAL_STRING) && !base64_bytes(a, val_as_str(v), false, &ignored))
+        return STR("illegal base64 data at input byte 0");
+    if ((letter == 't' || letter == 'u') && val_is(v, VAL_STRING) && val_len(v) &&
+        !time_parse_rfc3339(val_as_str(v), &t))
+        return arena_strf(
+            a,
+            "parsing time \"%s\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"%s\" as "
+            "\"2006\"",
+            val_as_c(v), val_as_c(v));
+    return STR_NULL;
+}
+
+struct cleaner {
+    struct arena *a;
+    struct str wrong; /* the first bad text */
+};
+
+static const struct val *clean_type(struct cleaner *c, const struct type *type,
+                                    const struct val *v);
+
+static const struct val *clean_one(struct cleaner *c, struct str type, const struct val *v)
+{
+    if (!type_is_scalar(type))
+        return clean_type(c, type_find(type), v);
+    if (!c->wrong.n && !val_is(v, VAL_NULL))
+        c->wrong = bad_text(c->a, type.p[0], v);
+    return v;
+}
+
+static const struct val *clean_field(struct cleaner *c, const struct type_field *f,
+                                     const struct val *v)
+{
+    if (!f->shape)
+        return clean_one(c, f->type, v);
+    for (size_t i = 0; i < val_len(v) && val_is(v, f->shape == '[' ? VAL_ARRAY : VAL_OBJECT); i++) {
+        const struct val *item = f->shape == '[' ? val_at(v, i) : val_member_at(v, i);
+        const struct val *kept = clean_one(c, f->type, item);
+        if (kept == item)
+            continue;
+        v = f->shape == '[' ? val_set_at(c->a, v, i, kept)
+                            : val_sets(c->a, v, val_key_at(v, i), kept);
+    }
+    return v;
+}
+
+/* `v` without the members that the type does not have. */
+static const struct val *clean_type(struct cleaner *c, const struct type *type, const struct val *v)
+{
+    const struct val *result = v;
+    for (size_t i = 0; type && val_is(v, VAL_OBJECT) && i < val_len(v); i++) {
+        struct str key = val_key_at(v, i);
+        const struct val *member = val_member_at(v, i);
+        struct type_field f;
+        const struct val *kept = type_field_find(type, key, &f) ? clean_field(c, &f, member) : NULL;
+        if (kept != member)
+            result = val_sets(c->a, result, key, kept);
+    }
+    return result;
+}
+
+/* --- what fieldValidation makes of unknown fields */
+
+static int unknown_fields(struct api_request *rq, const struct str *fields, size_t n)
+{
+    struct str mode = api_param(rq, "fieldValidation");
+    struct buf text cleanup(buf_done) = BUF_INIT(64u << 10);
+    const struct kube_resource *k = &rq->resource->kube;
+    if (n == 0 || str_is(mode, "Ignore"))
+        return 0;
+    if (!str_is(mode, "Strict")) {
+        for (size_t i = 0; i < n; i++)
+            vec_push(&rq->warnings, rq->arena,
+                     arena_strf(rq->arena, "unknown field \"%.*s\"", STR_ARG(fields[i])));
+        return 0;
+    }
+    for (size_t i = 0; i < n; i++)
+        buf_addf(&text, "%sunknown field \"%.*s\"", i ? ", " : "", STR_ARG(fields[i]));
+    return api_fail(rq, ERR_BAD_REQUEST,
+                    "%s in version \"%s\" cannot be handled as a %s: strict decoding error: %s",
+                    k->kind, k->version, k->kind, buf_c(&text));
+}
+
+static int decode_custom(struct api_request *rq, const struct val **object)
+{
+    const struct val *schema = resource_schema(rq->resource);
+    struct api_causes unknown = {.arena = rq->arena};
+    if (!schema)
+        return 0;
+    *object = schema_prune(rq->arena, schema, *object, &unknown);
+    VEC(struct str) fields = {0};
+    for (size_t i = 0; i < unknown.items.n; i++)
+        vec_push(&fields, rq->arena, unknown.items.items[i].field);
+    return unknown_fields(rq, fields.items, fields.n);
+}
+
+int decode_object(struct api_request *rq, const struct val **object)
+{
+    const struct kube_resource *k = &rq->resource->kube;
+    struct type_report report;
+    if (rq->internal)
+        return 0;
+    if (rq->resource->crd)
+        return decode_custom(rq, object);
+    const struct type *type = type_of_kind(k->group, k->version, k->kind);
+    if (!type)
+        return 0;
+    type_check(rq->arena, type, *object, &report);
+    struct cleaner cleaner = {.a = rq->arena, .wrong = report.wrong};
+    const struct val *cleaned = clean_type(&cleaner, type, *object);
+    if (cleaner.wrong.n)
+        return api_fail(rq, ERR_BAD_REQUEST, "%s in version \"%s\" cannot be handled as a %s: %.*s",
+                        k->kind, k->version, k->kind, STR_ARG(cleaner.wrong));
+    *object = cleaned;
+    return unknown_fields(rq, report.unknown.items, report.unknown.n);
+}
