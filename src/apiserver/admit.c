@@ -2,6 +2,7 @@
  * priority, first status, cluster addresses). Source: k8s.io/kubernetes plugin/pkg/admission. */
 #include "apiserver/server.h"
 
+#include "base/rng.h"
 #include "kube/quantity.h"
 
 #define SERVICE_NET      (10u << 24 | 96u << 16) /* 10.96.0.0/16 */
@@ -93,6 +94,76 @@ static const char *qos_of(const struct val *spec)
     return best_effort ? "BestEffort" : guaranteed ? "Guaranteed" : "Burstable";
 }
 
+/* The volume that brings a pod its ServiceAccount's token. Its name is the same for all pods of an account
+ * (kube-apiserver throws dice), so that equal pods stay equal values.
+ * Source: k8s.io/kubernetes plugin/pkg/admission/serviceaccount. */
+#define TOKEN_PATH "/var/run/secrets/kubernetes.io/serviceaccount"
+
+static const struct val *token_volume(struct arena *a, const struct val *name)
+{
+    const struct val *ca = val_obj(a, "key", val_text(a, "ca.crt"), "path", val_text(a, "ca.crt"));
+    const struct val *ns = val_obj(
+        a, "fieldRef",
+        val_obj(a, "apiVersion", val_text(a, "v1"), "fieldPath", val_text(a, "metadata.namespace")),
+        "path", val_text(a, "namespace"));
+    const struct val *sources[] = {
+        val_obj(a, "serviceAccountToken",
+                val_obj(a, "expirationSeconds", val_int(a, 3607), "path", val_text(a, "token"))),
+        val_obj(a, "configMap",
+                val_obj(a, "items", val_array(a, &ca, 1), "name", val_text(a, "kube-root-ca.crt"))),
+        val_obj(a, "downwardAPI", val_obj(a, "items", val_array(a, &ns, 1)))};
+    return val_obj(
+        a, "name", name, "projected",
+        val_obj(a, "defaultMode", val_int(a, 0644), "sources", val_array(a, sources, 3)));
+}
+
+static bool mounts_token(const struct val *container)
+{
+    const struct val *mounts = val_get(container, "volumeMounts");
+    for (size_t i = 0; i < val_len(mounts); i++) {
+        if (str_is(val_as_str(val_get(val_at(mounts, i), "mountPath")), TOKEN_PATH))
+            return true;
+    }
+    return false;
+}
+
+static const struct val *mount_token(struct arena *a, const struct val *spec, const char *list_name,
+                                     const struct val *name, bool *mounted)
+{
+    const struct val *list = val_get(spec, list_name);
+    const struct val *mount =
+        val_obj(a, "mountPath", val_text(a, TOKEN_PATH), "name", name, "readOnly", val_bool(true));
+    for (size_t i = 0; i < val_len(list); i++) {
+        const struct val *c = val_at(list, i), *mounts = val_get(c, "volumeMounts");
+        if (!val_is(c, VAL_OBJECT) || mounts_token(c))
+            continue;
+        mounts = val_append(a, mounts ? mounts : val_empty_array(), mount);
+        list = val_set_at(a, list, i, val_set(a, c, "volumeMounts", mounts));
+        *mounted = true;
+    }
+    return list ? val_set(a, spec, list_name, list) : spec;
+}
+
+static const struct val *add_token(struct arena *a, const struct val *spec,
+                                   const struct val *account)
+{
+    const struct val *own = val_get(spec, "automountServiceAccountToken");
+    const struct val *wanted = own ? own : val_get(account, "automountServiceAccountToken");
+    if (wanted && !val_is_true(wanted))
+        return spec;
+    struct rng dice = {.state = val_hash(val_get(val_get(account, "metadata"), "uid"))};
+    char tail[6];
+    rng_name(&dice, tail, 5);
+    const struct val *name = val_textf(a, "kube-api-access-%s", tail);
+    bool mounted = false;
+    spec = mount_token(a, spec, "initContainers", name, &mounted);
+    spec = mount_token(a, spec, "containers", name, &mounted);
+    const struct val *volumes = val_get(spec, "volumes");
+    if (mounted)
+        volumes = val_append(a, volumes ? volumes : val_empty_array(), token_volume(a, name));
+    return val_set(a, spec, "volumes", volumes);
+}
+
 static int admit_pod(struct api_request *rq, const struct val **object)
 {
     struct arena *a = rq->arena;
@@ -103,7 +174,9 @@ static int admit_pod(struct api_request *rq, const struct val **object)
     if (account.n == 0)
         account = STR("default");
     struct str name = kube_name(rq->body);
-    if (!store_get(rq->server->store, "serviceaccounts", rq->ns, account))
+    const struct store_item *item =
+        store_get(rq->server->store, "serviceaccounts", rq->ns, account);
+    if (!item)
         return api_fail_forbidden(
             rq, name,
             "error looking up service account %.*s/%.*s: serviceaccount \"%.*s\" not found",
@@ -113,7 +186,7 @@ static int admit_pod(struct api_request *rq, const struct val **object)
     int rc = add_priority(rq, &spec);
     if (rc < 0)
         return rc;
-    spec = add_tolerations(a, spec);
+    spec = add_token(a, add_tolerations(a, spec), item->value);
     const struct val *status =
         val_obj(a, "phase", val_text(a, "Pending"), "qosClass", val_text(a, qos_of(spec)));
     *object = val_set(a, val_set(a, *object, "spec", spec), "status", status);
@@ -203,12 +276,48 @@ static int assign_ip(struct api_request *rq, const struct val **object)
     return api_fail(rq, ERR_UNAVAILABLE, "all addresses of 10.96.0.0/16 are taken by services");
 }
 
+#define NODE_PORT_FIRST 30000
+#define NODE_PORTS      2768
+
+static bool node_port_is_taken(struct api_request *rq, int64_t port)
+{
+    struct store_range all = store_list(rq->server->store, "services", STR_NULL);
+    for (size_t i = 0; i < all.n; i++) {
+        const struct val *ports = val_path(all.items[i]->value, "spec.ports");
+        for (size_t k = 0; k < val_len(ports); k++) {
+            if (val_as_int(val_get(val_at(ports, k), "nodePort"), 0) == port)
+                return true;
+        }
+    }
+    return false;
+}
+
+static const struct val *assign_node_ports(struct api_request *rq, const struct val *object)
+{
+    const struct val *ports = val_path(object, "spec.ports");
+    int64_t at = (int64_t)(loop_random(rq->server->loop) % NODE_PORTS);
+    for (size_t i = 0; i < val_len(ports); i++) {
+        const struct val *port = val_at(ports, i);
+        for (int tries = 0; !val_get(port, "nodePort") && tries < NODE_PORTS; tries++) {
+            at = (at + 1) % NODE_PORTS;
+            if (!node_port_is_taken(rq, NODE_PORT_FIRST + at))
+                port =
+                    val_set(rq->arena, port, "nodePort", val_int(rq->arena, NODE_PORT_FIRST + at));
+        }
+        ports = val_set_at(rq->arena, ports, i, port);
+    }
+    return ports ? val_set_path(rq->arena, object, "spec.ports", ports) : object;
+}
+
 int admit_service_ip(struct api_request *rq, const struct val **object)
 {
     if (strcmp(rq->resource->table, "services") != 0 ||
         str_is(val_path_str(*object, "spec.type"), "ExternalName"))
         return 0;
     struct str ip = val_path_str(*object, "spec.clusterIP");
+    struct str type = val_path_str(*object, "spec.type");
+    if (str_is(type, "NodePort") || str_is(type, "LoadBalancer"))
+        *object = assign_node_ports(rq, *object);
     if (ip.n == 0)
         return assign_ip(rq, object);
     if (str_is(ip, "None") || !ip_is_taken(rq, ip))

@@ -115,6 +115,27 @@ static bool is_own_entry(const struct api_request *rq, const struct val *entry)
            str_eq(val_as_str(val_get(entry, "subresource")), rq->subresource);
 }
 
+/* By time, then by manager. */
+static const struct val *insert_entry(struct arena *a, const struct val *entries,
+                                      const struct val *entry)
+{
+    size_t n = val_len(entries), at = n;
+    const struct val **list = arena_array_of(a, const struct val *, n + 1);
+    struct str manager = val_as_str(val_get(entry, "manager")),
+               time = val_as_str(val_get(entry, "time"));
+    while (at > 0) {
+        const struct val *before = val_at(entries, at - 1);
+        int order = str_cmp(val_as_str(val_get(before, "time")), time);
+        if (order < 0 ||
+            (order == 0 && str_cmp(val_as_str(val_get(before, "manager")), manager) <= 0))
+            break;
+        at--;
+    }
+    for (size_t i = 0; i <= n; i++)
+        list[i] = i < at ? val_at(entries, i) : i == at ? entry : val_at(entries, i - 1);
+    return val_array(a, list, n + 1);
+}
+
 const struct val *apply_managed_fields(struct api_request *rq, const struct val *live,
                                        const struct val *config)
 {
@@ -133,7 +154,7 @@ const struct val *apply_managed_fields(struct api_request *rq, const struct val 
         bool same = val_get(old, "fieldsV1") == fields;
         return val_set_at(a, entries, i, same ? old : entry);
     }
-    return val_append(a, entries ? entries : val_empty_array(), entry);
+    return insert_entry(a, entries, entry);
 }
 
 /* True when somebody else's entry holds the path that `trail` walks. */

@@ -39,7 +39,15 @@ const struct val *resource_show(struct arena *a, const struct resource *r, const
     if (!stored || str_is(kube_api_version(stored), r->api_version))
         return stored;
     const struct val *shown = val_set(a, stored, "apiVersion", val_text(a, r->api_version));
-    return is_new_event(r) ? rename_event(a, shown, false) : shown;
+    if (!is_new_event(r))
+        return shown;
+    static const char *const dropped_when_empty[] = {"reportingController", "reportingInstance"};
+    shown = rename_event(a, shown, false);
+    for (size_t i = 0; i < ARRAY_SIZE(dropped_when_empty); i++) {
+        if (!val_len(val_get(shown, dropped_when_empty[i])))
+            shown = val_set(a, shown, dropped_when_empty[i], NULL);
+    }
+    return shown;
 }
 
 static const char *storage_api_version(struct arena *a, const struct resource *r)

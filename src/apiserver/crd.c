@@ -54,10 +54,6 @@ static void check_versions(const struct val *versions, struct api_causes *causes
 {
     struct str path = STR("spec.versions");
     size_t storage = 0;
-    if (val_len(versions) == 0) {
-        cause_required(causes, path, "");
-        return;
-    }
     for (size_t i = 0; i < val_len(versions); i++) {
         const struct val *version = val_at(versions, i);
         struct str at = field_index(causes->arena, path, i);
@@ -66,16 +62,28 @@ static void check_versions(const struct val *versions, struct api_causes *causes
         if (why)
             cause_invalid(causes, field_join(causes->arena, at, "name"), name, why);
         if (!val_is(val_path(version, "schema.openAPIV3Schema"), VAL_OBJECT))
-            cause_required(causes, field_join(causes->arena, at, "schema.openAPIV3Schema"),
-                           "schemas are required");
+            cause_required(causes, field_join(causes->arena, at, "schema.openAPIV3Schema"), "");
         storage += val_is_true(val_get(version, "storage"));
     }
     if (storage != 1)
-        cause_invalid(causes, path, NULL,
+        cause_invalid(causes, path, versions ? versions : val_empty_array(),
                       "must have exactly one version marked as storage version");
 }
 
-void crd_validate(struct api_request *rq, const struct val *crd, struct api_causes *causes)
+/* What may not change once the definition serves. */
+static void check_unchanged(const struct val *crd, const struct val *old, struct api_causes *causes)
+{
+    static const char *const fixed[] = {"spec.scope", "spec.names.kind", "spec.group",
+                                        "spec.names.plural"};
+    for (size_t i = 0; old && i < ARRAY_SIZE(fixed); i++) {
+        const struct val *now = val_path(crd, fixed[i]);
+        if (now != val_path(old, fixed[i]))
+            cause_invalid(causes, str_of(fixed[i]), now, "field is immutable");
+    }
+}
+
+void crd_validate(struct api_request *rq, const struct val *crd, const struct val *old,
+                  struct api_causes *causes)
 {
     struct arena *a = rq->arena;
     struct str group = val_path_str(crd, "spec.group"),
@@ -104,9 +112,13 @@ void crd_validate(struct api_request *rq, const struct val *crd, struct api_caus
         if (str_is(group, r->kube.group) && str_is(plural, r->kube.plural))
             taken = r;
     }
+    const struct val *scope_was = val_path(old, "spec.scope");
+    if (scope_was && scope_was != val_path(crd, "spec.scope"))
+        cause_invalid(causes, STR("spec.scope"), val_path(crd, "spec.scope"), "field is immutable");
     if (taken)
         cause_forbidden(causes, STR("spec.names"), "this resource is built in");
     check_versions(val_path(crd, "spec.versions"), causes);
+    check_unchanged(crd, old, causes);
 }
 
 /* Deleting a definition deletes what it defined. */

@@ -109,15 +109,19 @@ static const struct val *service(struct arena *a, const struct val *object)
     if (val_is(ports, VAL_ARRAY))
         object = val_set_path(a, object, "spec.ports", service_ports(a, ports));
     if (str_is(type, "ExternalName"))
-        return object;
+        return set_if_absent(a, object, "status.loadBalancer", val_empty_object());
     object = text_if_absent(a, object, "spec.internalTrafficPolicy", "Cluster");
     if (str_is(type, "NodePort") || str_is(type, "LoadBalancer"))
         object = text_if_absent(a, object, "spec.externalTrafficPolicy", "Cluster");
     if (str_is(type, "LoadBalancer"))
         object = set_if_absent(a, object, "spec.allocateLoadBalancerNodePorts", val_bool(true));
-    object = text_if_absent(a, object, "spec.ipFamilyPolicy", "SingleStack");
-    const struct val *family = val_text(a, "IPv4");
-    object = set_if_absent(a, object, "spec.ipFamilies", val_array(a, &family, 1));
+    /* Headless without a selector: whoever writes the endpoints may use both families. */
+    bool both = str_is(val_path_str(object, "spec.clusterIP"), "None") &&
+                !val_path(object, "spec.selector");
+    object =
+        text_if_absent(a, object, "spec.ipFamilyPolicy", both ? "RequireDualStack" : "SingleStack");
+    const struct val *families[] = {val_text(a, "IPv4"), val_text(a, "IPv6")};
+    object = set_if_absent(a, object, "spec.ipFamilies", val_array(a, families, both ? 2 : 1));
     const struct val *ip = val_path(object, "spec.clusterIP");
     if (val_len(ip))
         object = set_if_absent(a, object, "spec.clusterIPs", val_array(a, &ip, 1));
@@ -215,7 +219,8 @@ static const struct val *rolling(struct arena *a, const struct val *object, cons
 
 static const struct val *workload(struct arena *a, const struct val *object)
 {
-    object = template_at(a, object, "spec.template");
+    object =
+        set_if_absent(a, template_at(a, object, "spec.template"), "status", val_empty_object());
     return set_if_absent(a, object, "spec.replicas", val_int(a, 1));
 }
 
@@ -255,6 +260,18 @@ static const struct val *pod_template(struct arena *a, const struct val *object)
     return template_at(a, object, "template");
 }
 
+/* Members that typed encoding always writes. */
+static const struct val *event(struct arena *a, const struct val *object)
+{
+    static const char *const nulls[] = {"eventTime", "firstTimestamp", "lastTimestamp"};
+    static const char *const texts[] = {"reportingComponent", "reportingInstance"};
+    for (size_t i = 0; i < ARRAY_SIZE(nulls); i++)
+        object = set_if_absent(a, object, nulls[i], val_null());
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+        object = text_if_absent(a, object, texts[i], "");
+    return set_if_absent(a, object, "source", val_empty_object());
+}
+
 static const struct val *storage_class(struct arena *a, const struct val *object)
 {
     object = text_if_absent(a, object, "reclaimPolicy", "Delete");
@@ -276,6 +293,7 @@ static const struct {
     {"persistentvolumeclaims", claim},
     {"persistentvolumes", volume},
     {"nodes", node},
+    {"events", event},
     {"namespaces", namespace_},
     {"rbac/roles", role},
     {"rbac/clusterroles", role},

@@ -132,6 +132,14 @@ static void warn(struct http_exchange *x)
 static void finish(struct http_exchange *x)
 {
     warn(x);
+    struct str include = api_param(&x->rq, "includeObject");
+    if (x->accept.as == AS_TABLE && include.n && !str_is(include, "Metadata") &&
+        !str_is(include, "Object") && !str_is(include, "None"))
+        api_fail(&x->rq, ERR_BAD_REQUEST,
+                 "Unable to convert to Table as requested: includeObject: Invalid value: \"%.*s\": "
+                 "must be "
+                 "'Metadata', 'Object', 'None', or empty",
+                 STR_ARG(include));
     bool plain = x->rq.status >= 400 || str_is(kube_kind(x->rq.answer), "Status");
     send_value(x, x->rq.status, plain ? x->rq.answer : exchange_shape(x, x->rq.answer, true));
     exchange_free(x);
@@ -199,13 +207,13 @@ static int read_body(struct http_exchange *x)
     bool empty = httpd_body(x->request).n == 0;
     if (!patch && (known || empty))
         return parse_body(x, type);
-    return api_fail(&x->rq, ERR_MEDIA_TYPE,
-                    patch
-                        ? "the body of the request was in an unknown format - accepted media types "
-                          "include: application/json-patch+json, application/merge-patch+json, "
-                          "application/strategic-merge-patch+json, application/apply-patch+yaml"
-                        : "the body of the request was in an unknown format - accepted media types "
-                          "include: application/json, application/yaml");
+    return api_fail(
+        &x->rq, ERR_MEDIA_TYPE,
+        patch ? "the body of the request was in an unknown format - accepted media types "
+                "include: application/json-patch+json, application/merge-patch+json, "
+                "application/strategic-merge-patch+json, application/apply-patch+yaml"
+              : "the body of the request was in an unknown format - accepted media types "
+                "include: application/json, application/yaml, application/vnd.kubernetes.protobuf");
 }
 
 /* --- what is not a resource */
@@ -366,7 +374,7 @@ void http_handle(void *ctx, struct httpd_request *request)
     if (route == ROUTE_RESOURCE && !acceptable && !log) {
         api_fail(rq, ERR_NOT_ACCEPTABLE,
                  "only the following media types are accepted: application/json, "
-                 "application/yaml");
+                 "application/yaml, application/vnd.kubernetes.protobuf");
         route = ROUTE_FAILED;
     }
     if (route == ROUTE_FAILED) {

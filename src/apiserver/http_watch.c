@@ -156,6 +156,13 @@ static int prepare(struct http_exchange *x)
     if (rq->resource->flags & RES_CREATE_ONLY)
         return api_fail(rq, ERR_NOT_ALLOWED,
                         "the server does not allow this method on the requested resource");
+    struct api_causes causes = {.arena = rq->arena};
+    if (api_param_true(rq, "sendInitialEvents") &&
+        !str_is(api_param(rq, "resourceVersionMatch"), "NotOlderThan")) {
+        cause_forbidden(&causes, STR("resourceVersionMatch"),
+                        "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+        return api_fail_options(rq, "ListOptions", &causes);
+    }
     if (rq->user->is_admin)
         return 0;
     return authorize(rq, "watch", str_of(k->group), str_of(k->plural), STR_NULL, rq->ns, rq->name);

@@ -37,11 +37,13 @@ static int read_continue(struct api_request *rq, struct page *page)
     if (!base64_bytes(rq->arena, token, true, &text) ||
         val_parse_json(rq->arena, text, &v, &err) < 0 ||
         !str_to_u64(val_as_str(val_get(v, "rv")), &page->revision))
-        return api_fail(rq, ERR_BAD_REQUEST, "continue key is not valid: %.*s", STR_ARG(token));
+        return api_fail(rq, ERR_BAD_REQUEST,
+                        "invalid continue token: continue key is not valid: %.*s", STR_ARG(token));
     part = val_as_str(val_get(v, "start"));
     ptrdiff_t slash = str_find(part, '/');
     if (slash < 0)
-        return api_fail(rq, ERR_BAD_REQUEST, "continue key is not valid: %.*s", STR_ARG(token));
+        return api_fail(rq, ERR_BAD_REQUEST,
+                        "invalid continue token: continue key is not valid: %.*s", STR_ARG(token));
     page->ns = str_sub(part, 0, (size_t)slash);
     page->name = str_sub(part, (size_t)slash + 1, part.n);
     page->has_start = true;
@@ -70,13 +72,21 @@ static int check_revision(struct api_request *rq)
 {
     struct str text = rq->resource_version;
     uint64_t wanted;
+    struct str match = api_param(rq, "resourceVersionMatch");
+    struct api_causes causes = {.arena = rq->arena};
+    if (match.n && text.n == 0) {
+        cause_forbidden(&causes, STR("resourceVersionMatch"),
+                        "resourceVersionMatch is forbidden unless resourceVersion is provided");
+        return api_fail_options(rq, "ListOptions", &causes);
+    }
     if (text.n == 0 || str_is(text, "0"))
         return 0;
     if (!str_to_u64(text, &wanted))
-        return api_fail(rq, ERR_BAD_REQUEST,
-                        "resourceVersion: Invalid value: \"%.*s\": strconv.ParseUint:"
-                        " parsing \"%.*s\": invalid syntax",
-                        STR_ARG(text), STR_ARG(text));
+        return api_fail(
+            rq, ERR_BAD_REQUEST,
+            "invalid resource version: resourceVersion: Invalid value: \"%.*s\": strconv.ParseUint:"
+            " parsing \"%.*s\": invalid syntax",
+            STR_ARG(text), STR_ARG(text));
     uint64_t now = store_revision(rq->server->store);
     if (wanted > now) {
         struct arena *a = rq->arena;
@@ -91,7 +101,7 @@ static int check_revision(struct api_request *rq)
     }
     struct err err = ERR_INIT;
     size_t index;
-    bool exact = str_is(api_param(rq, "resourceVersionMatch"), "Exact");
+    bool exact = str_is(match, "Exact");
     if (exact && (store_history_from(rq->server->store, wanted, &index, &err) < 0 || wanted != now))
         return api_fail_details(rq, 410, "Expired",
                                 arena_strf(rq->arena,
@@ -127,9 +137,14 @@ int api_list(struct api_request *rq)
         rc = read_continue(rq, &page);
     if (rc < 0)
         return rc;
-    uint64_t limit = UINT64_MAX, wanted;
-    if (str_to_u64(api_param(rq, "limit"), &wanted) && wanted > 0)
-        limit = wanted;
+    uint64_t limit = UINT64_MAX;
+    int64_t wanted = 0;
+    struct str limit_text = api_param(rq, "limit");
+    if (limit_text.n && !str_to_i64(limit_text, &wanted))
+        return api_fail(rq, ERR_BAD_REQUEST, "strconv.ParseInt: parsing \"%.*s\": invalid syntax",
+                        STR_ARG(limit_text));
+    if (wanted > 0)
+        limit = (uint64_t)wanted;
     uint64_t revision = page.has_start ? page.revision : store_revision(rq->server->store);
     struct store_range range = store_list(rq->server->store, rq->resource->table, rq->ns);
     size_t i = page.has_start ? store_range_after(range, page.ns, page.name) : 0;

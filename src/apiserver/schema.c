@@ -190,11 +190,7 @@ static void check_string(struct api_causes *causes, const struct val *schema, co
     if ((int64_t)runes(s) < low)
         wrong(causes, path, v, "should be at least %lld chars long", (long long)low);
     if ((int64_t)runes(s) > high)
-        cause_invalid_text(causes, path, STR("\"\""),
-                           arena_strf(causes->arena,
-                                      "%.*s: Too long: may not be more than %lld bytes",
-                                      STR_ARG(path), (long long)high)
-                               .p);
+        cause_too_long(causes, path, high);
     if (pattern.n == 0 || regcomp(&re, pattern.p, REG_EXTENDED | REG_NOSUB) != 0)
         return;
     if (regexec(&re, s.p ? s.p : "", 0, NULL, 0) != 0)
@@ -239,10 +235,7 @@ static void check_array(struct arena *a, struct api_causes *causes, const struct
     if (n < low)
         wrong(causes, path, v, "should have at least %lld items", (long long)low);
     if (n > high) {
-        cause_invalid_text(causes, path, arena_strf(a, "%lld", (long long)n),
-                           arena_strf(a, "%.*s in body should have at most %lld items",
-                                      STR_ARG(path), (long long)high)
-                               .p);
+        cause_too_many(causes, path, (size_t)n, high);
         return;
     }
     const struct val *items = val_get(schema, "items");
@@ -293,7 +286,7 @@ static bool check_type(struct api_causes *causes, const struct val *schema, cons
     if (val_is_true(val_get(schema, "x-kubernetes-int-or-string"))) {
         if (val_is(v, VAL_INT) || val_is(v, VAL_STRING))
             return true;
-        cause_type(causes, path, v,
+        cause_type(causes, path, val_text(causes->arena, type_name(v)),
                    arena_strf(causes->arena,
                               "%.*s in body must be of type "
                               "integer,string: \"%s\"",

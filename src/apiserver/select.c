@@ -48,6 +48,15 @@ static bool is_selectable(const struct resource *r, struct str path)
     return false;
 }
 
+static bool has_own_fields(const struct resource *r)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(field_rows); i++) {
+        if (strcmp(field_rows[i].table, r->table) == 0)
+            return true;
+    }
+    return r->crd != NULL;
+}
+
 /* In storage form events are core/v1. */
 static struct str stored_path(struct arena *a, struct str path)
 {
@@ -61,25 +70,22 @@ static int parse_field(struct api_request *rq, struct arena *a, struct str term,
 {
     ptrdiff_t at = str_find(term, '=');
     if (at < 1)
-        return api_fail(
-            rq, ERR_BAD_REQUEST,
-            "Unable to find \"%s\" that match label selector \"\", field selector \"%.*s\": "
-            "invalid selector: '%.*s'; can't understand '%.*s'",
-            rq->resource->kube.plural, STR_ARG(rq->field_selector), STR_ARG(rq->field_selector),
-            STR_ARG(term));
+        return api_fail(rq, ERR_BAD_REQUEST, "invalid selector: '%.*s'; can't understand '%.*s'",
+                        STR_ARG(rq->field_selector), STR_ARG(term));
     __typeof__(*select->fields.items) field = {.negate = term.p[at - 1] == '!'};
     size_t value_at = (size_t)at + 1;
     if (value_at < term.n && term.p[value_at] == '=')
         value_at++;
     field.path = str_trim(str_sub(term, 0, field.negate ? (size_t)at - 1 : (size_t)at));
     field.value = arena_str(a, str_trim(str_sub(term, value_at, term.n)));
+    if (!is_selectable(rq->resource, field.path) && has_own_fields(rq->resource))
+        return api_fail(rq, ERR_BAD_REQUEST, "field label not supported: %.*s",
+                        STR_ARG(field.path));
     if (!is_selectable(rq->resource, field.path))
-        return api_fail(
-            rq, ERR_BAD_REQUEST,
-            "Unable to find \"%s, Resource=%s\" that match label selector \"%.*s\", field "
-            "selector \"%.*s\": field label not supported: %.*s",
-            rq->resource->api_version, rq->resource->kube.plural, STR_ARG(rq->label_selector),
-            STR_ARG(rq->field_selector), STR_ARG(field.path));
+        return api_fail(rq, ERR_BAD_REQUEST,
+                        "\"%.*s\" is not a known field selector: only \"metadata.name\", "
+                        "\"metadata.namespace\"",
+                        STR_ARG(field.path));
     field.path = stored_path(a, field.path);
     vec_push(&select->fields, a, field);
     return 0;

@@ -178,6 +178,8 @@ void cause_forbidden(struct api_causes *c, struct str field, const char *detail)
 void cause_duplicate(struct api_causes *c, struct str field, const struct val *value);
 void cause_unsupported(struct api_causes *c, struct str field, const struct val *value,
                        const struct val *supported);
+void cause_too_long(struct api_causes *c, struct str field, int64_t most);
+void cause_too_many(struct api_causes *c, struct str field, size_t n, int64_t most);
 void cause_type(struct api_causes *c, struct str field, const struct val *value,
                 const char *detail);
 void cause_not_found(struct api_causes *c, struct str field, const struct val *value);
@@ -238,7 +240,8 @@ const struct val *resource_schema(const struct resource *r); /* NULL: none */
 void crd_changed(struct apiserver *server, const struct store_event *event);
 const struct val *crd_prepare(struct api_request *rq,
                               const struct val *crd); /* names, conditions */
-void crd_validate(struct api_request *rq, const struct val *crd, struct api_causes *causes);
+void crd_validate(struct api_request *rq, const struct val *crd, const struct val *old,
+                  struct api_causes *causes);
 int crd_install_built_in(struct apiserver *server, struct err *err);
 extern const char crd_raycluster_yaml[];
 

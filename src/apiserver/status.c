@@ -113,6 +113,18 @@ int api_fail_forbidden(struct api_request *rq, struct str name, const char *form
                                     val_text(a, rq->resource->kube.plural)));
 }
 
+/* Said before in the same words: then it is only listed. */
+static bool is_repeated(const struct api_causes *causes, size_t i)
+{
+    const struct api_cause *c = &causes->items.items[i];
+    for (size_t k = 0; k < i; k++) {
+        const struct api_cause *before = &causes->items.items[k];
+        if (str_eq(before->field, c->field) && str_eq(before->message, c->message))
+            return true;
+    }
+    return false;
+}
+
 int api_fail_invalid_as(struct api_request *rq, const char *kind, const char *group,
                         struct str name, const struct api_causes *causes)
 {
@@ -120,17 +132,22 @@ int api_fail_invalid_as(struct api_request *rq, const char *kind, const char *gr
     struct buf text cleanup(buf_done) = BUF_INIT(256u << 10);
     buf_addf(&text, "%s%s%s \"%.*s\" is invalid: ", kind, group[0] ? "." : "", group,
              STR_ARG(name));
-    if (causes->items.n > 1)
+    size_t different = 0, said = 0;
+    for (size_t i = 0; i < causes->items.n; i++)
+        different += !is_repeated(causes, i);
+    if (different > 1)
         buf_addc(&text, '[');
     const struct val *list = val_empty_array();
     for (size_t i = 0; i < causes->items.n; i++) {
         const struct api_cause *c = &causes->items.items[i];
-        buf_addf(&text, "%s%.*s: %.*s", i ? ", " : "", STR_ARG(c->field), STR_ARG(c->message));
+        if (!is_repeated(causes, i))
+            buf_addf(&text, "%s%.*s: %.*s", said++ ? ", " : "", STR_ARG(c->field),
+                     STR_ARG(c->message));
         list = val_append(a, list,
                           val_obj(a, "reason", val_text(a, c->reason), "message",
                                   val_string(a, c->message), "field", val_string(a, c->field)));
     }
-    if (causes->items.n > 1)
+    if (different > 1)
         buf_addc(&text, ']');
     return api_fail_details(rq, 422, "Invalid", buf_str(&text),
                             val_obj(a, "name", name.n ? val_string(a, name) : NULL, "group",
@@ -213,6 +230,19 @@ void cause_type(struct api_causes *c, struct str field, const struct val *value,
 {
     struct str text = arena_strf(c->arena, "Invalid value: %.*s", STR_ARG(shown(c->arena, value)));
     cause_add(c, "FieldValueTypeInvalid", field, with_detail(c->arena, text, detail));
+}
+
+void cause_too_long(struct api_causes *c, struct str field, int64_t most)
+{
+    cause_add(c, "FieldValueTooLong", field,
+              arena_strf(c->arena, "Too long: may not be more than %lld bytes", (long long)most));
+}
+
+void cause_too_many(struct api_causes *c, struct str field, size_t n, int64_t most)
+{
+    cause_add(
+        c, "FieldValueTooMany", field,
+        arena_strf(c->arena, "Too many: %zu: must have at most %lld items", n, (long long)most));
 }
 
 void cause_unsupported(struct api_causes *c, struct str field, const struct val *value,

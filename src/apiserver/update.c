@@ -28,6 +28,13 @@ static int check_preconditions(struct api_request *rq, const struct val *old,
         return api_fail_invalid_as(rq, rq->resource->kube.plural, rq->resource->kube.group, name,
                                    &causes);
     }
+    if (uid.n && !str_eq(uid, kube_uid(old)) && rq->verb == API_PATCH) {
+        struct api_causes causes = {.arena = rq->arena};
+        for (int twice = 0; twice < 2; twice++) /* as kube-apiserver says it */
+            cause_invalid(&causes, STR("metadata.uid"), val_string(rq->arena, uid),
+                          "field is immutable");
+        return api_fail_invalid(rq, name, &causes);
+    }
     if (uid.n && !str_eq(uid, kube_uid(old))) {
         struct str why = arena_strf(
             rq->arena,
@@ -140,6 +147,18 @@ static const struct val *shape(struct api_request *rq, const struct val *object)
     return defaults_for(a, rq->resource, resource_stored(a, rq->resource, object));
 }
 
+/* A Service that is written without its address keeps it. */
+static const struct val *keep_address(struct arena *a, const struct val *old,
+                                      const struct val *object)
+{
+    static const char *const kept[] = {"spec.clusterIP", "spec.clusterIPs"};
+    if (!val_is(val_get(object, "spec"), VAL_OBJECT))
+        return object;
+    for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+        object = val_set_path(a, object, kept[i], val_path(old, kept[i]));
+    return object;
+}
+
 static bool is_over(const struct api_request *rq, const struct val *object)
 {
     if (!kube_is_deleting(object) || finalizer_count(object) > 0)
@@ -158,6 +177,8 @@ int update_to(struct api_request *rq, const struct val *old, const struct val *o
         return rc;
     old = val_keep(a, old);
     object = keep_system_meta(rq, old, object);
+    if (strcmp(rq->resource->table, "services") == 0 && !val_path_str(object, "spec.clusterIP").n)
+        object = keep_address(a, old, object);
     const struct val *shown_old = resource_show(a, rq->resource, old);
     object = limit_to_part(rq, rq->resource->crd ? shown_old : old, shape(rq, object));
     object = val_set(a, object, "kind", val_text(a, rq->resource->kube.kind));

@@ -2,6 +2,8 @@
  * pkg/apis/core/validation/validation.go. Read next: validate_pod.c, schema.c (custom kinds). */
 #include "apiserver/server.h"
 
+#include <arpa/inet.h>
+
 #include "kube/quantity.h"
 
 static bool one_of(struct str s, const char *const *names, size_t n)
@@ -31,6 +33,11 @@ static void check_port(struct api_causes *causes, struct str path, const struct 
     if (n < 1 || n > 65535)
         cause_invalid(causes, field_join(causes->arena, path, "port"), val_int(causes->arena, n),
                       "must be between 1 and 65535, inclusive");
+    const struct val *target = val_get(port, "targetPort");
+    int64_t target_n = val_as_int(target, 0);
+    if (val_is(target, VAL_INT) ? target_n < 1 || target_n > 65535 : !target)
+        cause_invalid(causes, field_join(causes->arena, path, "targetPort"),
+                      val_int(causes->arena, target_n), "must be between 1 and 65535, inclusive");
     check_choice(causes, field_join(causes->arena, path, "protocol"), val_get(port, "protocol"),
                  protocols, ARRAY_SIZE(protocols));
 }
@@ -67,7 +74,15 @@ static void check_service(struct api_request *rq, const struct val *object, cons
     static const char *const types[] = {"ClusterIP", "ExternalName", "LoadBalancer", "NodePort"};
     const struct val *spec = val_get(object, "spec"), *ip = val_get(spec, "clusterIP");
     check_choice(causes, STR("spec.type"), val_get(spec, "type"), types, ARRAY_SIZE(types));
+    static const char *const affinities[] = {"ClientIP", "None"};
     bool headless = str_is(val_as_str(ip), "None");
+    unsigned char address[16];
+    check_choice(causes, STR("spec.sessionAffinity"), val_get(spec, "sessionAffinity"), affinities,
+                 ARRAY_SIZE(affinities));
+    if (val_len(ip) && !headless && inet_pton(AF_INET, val_as_c(ip), address) != 1 &&
+        inet_pton(AF_INET6, val_as_c(ip), address) != 1)
+        cause_invalid(causes, STR("spec.clusterIPs[0]"), ip,
+                      "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
     if (val_len(val_get(spec, "ports")) == 0 && !headless &&
         !str_is(val_as_str(val_get(spec, "type")), "ExternalName"))
         cause_required(causes, STR("spec.ports"), "");
@@ -75,8 +90,7 @@ static void check_service(struct api_request *rq, const struct val *object, cons
     const struct val *old_ip = val_path(old, "spec.clusterIP");
     if (old && val_len(old_ip) && ip != old_ip) {
         const struct val *list = val_array(rq->arena, &ip, ip ? 1 : 0);
-        cause_invalid(causes, STR("spec.clusterIPs[0]"), ip ? val_at(list, 0) : NULL,
-                      "may not change once set");
+        cause_invalid(causes, STR("spec.clusterIPs[0]"), list, "may not change once set");
     }
 }
 
@@ -118,18 +132,55 @@ static void check_immutable(struct api_causes *causes, const struct val *object,
         cause_forbidden(causes, STR("immutable"), "field is immutable when `immutable` is set");
 }
 
+/* Bytes that a ConfigMap's or Secret's data may have together. */
+#define DATA_MAX_BYTES (1 << 20)
+
+static void check_size(const struct val *object, struct str field, struct api_causes *causes)
+{
+    static const char *const maps[] = {"data", "binaryData"};
+    size_t n = 0;
+    for (size_t m = 0; m < ARRAY_SIZE(maps); m++) {
+        const struct val *map = val_get(object, maps[m]);
+        for (size_t i = 0; i < val_len(map); i++)
+            n += val_len(val_member_at(map, i));
+    }
+    if (n > DATA_MAX_BYTES)
+        cause_too_long(causes, field, DATA_MAX_BYTES);
+}
+
 static void check_config_map(struct api_request *rq, const struct val *object,
                              const struct val *old, struct api_causes *causes)
 {
     check_data_keys(causes, val_get(object, "data"), "data", false);
     check_data_keys(causes, val_get(object, "binaryData"), "binaryData", true);
+    check_size(object, STR("[]"), causes);
     check_immutable(causes, object, old);
+}
+
+static void check_secret_keys(const struct val *object, struct api_causes *causes)
+{
+    static const char *const needed[][3] = {
+        {"kubernetes.io/tls", "tls.crt", "tls.key"},
+        {"kubernetes.io/dockerconfigjson", ".dockerconfigjson", NULL},
+        {"kubernetes.io/dockercfg", ".dockercfg", NULL},
+        {"kubernetes.io/ssh-auth", "ssh-privatekey", NULL}};
+    for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
+        if (!str_is(val_as_str(val_get(object, "type")), needed[i][0]))
+            continue;
+        for (size_t k = 1; k < 3 && needed[i][k]; k++) {
+            if (!val_get(val_get(object, "data"), needed[i][k]))
+                cause_required(causes, field_key(causes->arena, STR("data"), str_of(needed[i][k])),
+                               "");
+        }
+    }
 }
 
 static void check_secret(struct api_request *rq, const struct val *object, const struct val *old,
                          struct api_causes *causes)
 {
     check_data_keys(causes, val_get(object, "data"), "data", true);
+    check_secret_keys(object, causes);
+    check_size(object, STR("data"), causes);
     check_immutable(causes, object, old);
     if (old && val_get(old, "type") != val_get(object, "type"))
         cause_invalid(causes, STR("type"), val_get(object, "type"), "field is immutable");
@@ -148,8 +199,7 @@ static void check_binding(struct api_request *rq, const struct val *object, cons
                           struct api_causes *causes)
 {
     const struct val *ref = val_get(object, "roleRef");
-    if (val_as_str(val_get(ref, "name")).n == 0)
-        cause_required(causes, STR("roleRef.name"), "");
+    static const char *const subject_kinds[] = {"ServiceAccount", "User", "Group"};
     static const char *const kinds[] = {"Role", "ClusterRole"};
     check_choice(causes, STR("roleRef.kind"),
                  val_get(ref, "kind") ? val_get(ref, "kind") : val_text(rq->arena, ""), kinds,
@@ -162,7 +212,9 @@ static void check_binding(struct api_request *rq, const struct val *object, cons
         struct str at = field_index(rq->arena, STR("subjects"), i);
         if (val_as_str(val_get(s, "name")).n == 0)
             cause_required(causes, field_join(rq->arena, at, "name"), "");
-        if (str_is(val_as_str(val_get(s, "kind")), "ServiceAccount") &&
+        check_choice(causes, field_join(rq->arena, at, "kind"), val_get(s, "kind"), subject_kinds,
+                     ARRAY_SIZE(subject_kinds));
+        if (str_is(val_as_str(val_get(s, "kind")), "ServiceAccount") && rq->ns.n == 0 &&
             val_as_str(val_get(s, "namespace")).n == 0)
             cause_required(causes, field_join(rq->arena, at, "namespace"), "");
     }
@@ -178,7 +230,11 @@ static void check_role(struct api_request *rq, const struct val *object, const s
         if (val_len(val_get(rule, "verbs")) == 0)
             cause_required(causes, field_join(rq->arena, at, "verbs"),
                            "verbs must contain at least one value");
-        if (val_len(val_get(rule, "nonResourceURLs")))
+        const struct val *paths = val_get(rule, "nonResourceURLs");
+        if (val_len(paths) && rq->resource->kube.namespaced)
+            cause_invalid(causes, field_join(rq->arena, at, "nonResourceURLs"), paths,
+                          "namespaced rules cannot apply to non-resource URLs");
+        if (val_len(paths))
             continue;
         if (val_len(val_get(rule, "apiGroups")) == 0)
             cause_required(causes, field_join(rq->arena, at, "apiGroups"),
@@ -195,8 +251,24 @@ static void check_claim(struct api_request *rq, const struct val *object, const 
     const struct val *spec = val_get(object, "spec");
     struct quantity q;
     struct err err = ERR_INIT;
-    if (val_len(val_get(spec, "accessModes")) == 0)
+    static const char *const modes[] = {"ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce",
+                                        "ReadWriteOncePod"};
+    const struct val *given = val_get(spec, "accessModes");
+    for (size_t i = 0; i < val_len(given); i++)
+        check_choice(causes, STR("spec.accessModes"), val_at(given, i), modes, ARRAY_SIZE(modes));
+    if (val_len(given) == 0)
         cause_required(causes, STR("spec.accessModes"), "at least 1 access mode is required");
+    if (old && !rq->internal) {
+        const struct val *was = val_get(old, "spec"), *same = spec;
+        bool bound = val_len(val_get(was, "volumeName")) > 0;
+        same = val_set(rq->arena, same, "volumeName", val_get(was, "volumeName"));
+        if (bound)
+            same = val_set(rq->arena, same, "resources", val_get(was, "resources"));
+        if (same != was)
+            cause_forbidden(causes, STR("spec"),
+                            "spec is immutable after creation except resources.requests and "
+                            "volumeAttributesClassName for bound claims");
+    }
     const struct val *size = val_path(spec, "resources.requests.storage");
     if (!size)
         cause_required(causes, STR("spec.resources[storage]"), "");
@@ -207,6 +279,30 @@ static void check_claim(struct api_request *rq, const struct val *object, const 
         cause_invalid(causes, STR("spec.resources[storage]"), size, "must be greater than zero");
 }
 
+static void check_node(struct api_request *rq, const struct val *object, const struct val *old,
+                       struct api_causes *causes)
+{
+    static const char *const effects[] = {"NoSchedule", "PreferNoSchedule", "NoExecute"};
+    const struct val *taints = val_path(object, "spec.taints");
+    for (size_t i = 0; i < val_len(taints); i++)
+        check_choice(
+            causes,
+            field_join(rq->arena, field_index(rq->arena, STR("metadata.taints"), i), "effect"),
+            val_get(val_at(taints, i), "effect"), effects, ARRAY_SIZE(effects));
+}
+
+static void check_lease(struct api_request *rq, const struct val *object, const struct val *old,
+                        struct api_causes *causes)
+{
+    const struct val *seconds = val_path(object, "spec.leaseDurationSeconds");
+    const struct val *changes = val_path(object, "spec.leaseTransitions");
+    if (seconds && val_as_int(seconds, 1) <= 0)
+        cause_invalid(causes, STR("spec.leaseDurationSeconds"), seconds, "must be greater than 0");
+    if (changes && val_as_int(changes, 0) < 0)
+        cause_invalid(causes, STR("spec.leaseTransitions"), changes,
+                      "must be greater than or equal to 0");
+}
+
 static void check_event(struct api_request *rq, const struct val *object, const struct val *old,
                         struct api_causes *causes)
 {
@@ -214,12 +310,19 @@ static void check_event(struct api_request *rq, const struct val *object, const 
     if (!old && ns.n && !str_eq(ns, rq->ns))
         cause_invalid(causes, STR("involvedObject.namespace"), val_string(rq->arena, ns),
                       "does not match event.namespace");
+    bool newer = strcmp(rq->resource->kube.group, "events.k8s.io") == 0;
+    static const char *const needed[] = {"reportingController", "reportingInstance", "action",
+                                         "reason"};
+    for (size_t i = 0; !old && newer && i < ARRAY_SIZE(needed); i++) {
+        if (!val_len(val_get(rq->body, needed[i])))
+            cause_required(causes, str_of(needed[i]), "");
+    }
 }
 
 static void check_crd(struct api_request *rq, const struct val *object, const struct val *old,
                       struct api_causes *causes)
 {
-    crd_validate(rq, object, causes);
+    crd_validate(rq, object, old, causes);
 }
 
 static void check_workload(struct api_request *rq, const struct val *object, const struct val *old,
@@ -231,9 +334,12 @@ static void check_workload(struct api_request *rq, const struct val *object, con
     const struct kube_selector *parsed = NULL;
     struct err err = ERR_INIT;
     if (strcmp(rq->resource->kube.group, "batch") != 0) {
-        if (!selector)
+        if (!selector) {
             cause_required(causes, STR("spec.selector"), "");
-        else if (kube_selector_of(a, selector, &parsed, &err) < 0)
+            cause_invalid(causes, STR("spec.template.metadata.labels"),
+                          labels ? labels : val_empty_object(),
+                          "`selector` does not match template `labels`");
+        } else if (kube_selector_of(a, selector, &parsed, &err) < 0)
             cause_invalid(causes, STR("spec.selector"), selector, arena_strf(a, "%s", err.text).p);
         else if (!kube_selector_matches(parsed, labels))
             cause_invalid(causes, STR("spec.template.metadata.labels"),
@@ -242,6 +348,13 @@ static void check_workload(struct api_request *rq, const struct val *object, con
         if (old && val_path(old, "spec.selector") != selector)
             cause_invalid(causes, STR("spec.selector"), selector, "field is immutable");
     }
+    const struct val *replicas = val_get(spec, "replicas"),
+                     *restart = val_path(spec, "template.spec.restartPolicy");
+    if (replicas && val_as_int(replicas, 0) < 0)
+        cause_invalid(causes, STR("spec.replicas"), replicas, "must be greater than or equal to 0");
+    if (strcmp(rq->resource->kube.group, "batch") == 0 && str_is(val_as_str(restart), "Always"))
+        cause_required(causes, STR("spec.template.spec.restartPolicy"),
+                       "valid values: \"OnFailure\", \"Never\"");
     validate_pod_spec(rq, val_path(spec, "template.spec"), STR("spec.template.spec"), causes);
 }
 
@@ -260,10 +373,13 @@ static const struct {
     {"rbac/clusterroles", check_role},
     {"persistentvolumeclaims", check_claim},
     {"events", check_event},
+    {"coordination.k8s.io/leases", check_lease},
+    {"nodes", check_node},
     {"customresourcedefinitions", check_crd},
     {"apps/deployments", check_workload},
     {"apps/replicasets", check_workload},
     {"apps/statefulsets", check_workload},
+    {"apps/daemonsets", check_workload},
     {"batch/jobs", check_workload},
 };
 

@@ -23,6 +23,18 @@ static void check_choice(struct api_causes *causes, struct str path, const struc
     cause_unsupported(causes, path, v, list);
 }
 
+/* Without a domain only the standard ones. Source: pkg/apis/core/helper IsStandardContainerResourceName. */
+static void check_resource_name(struct api_causes *causes, struct str at, struct str name)
+{
+    bool standard = str_is(name, "cpu") || str_is(name, "memory") ||
+                    str_is(name, "ephemeral-storage") || str_starts(name, STR("hugepages-"));
+    if (str_find(name, '/') >= 0 || standard)
+        return;
+    struct str quoted = arena_strf(causes->arena, "\"%.*s\"", STR_ARG(name));
+    cause_invalid_text(causes, at, quoted, "must be a standard resource type or fully qualified");
+    cause_invalid_text(causes, at, quoted, "must be a standard resource for containers");
+}
+
 static void check_amounts(struct api_causes *causes, struct str path, const struct val *map)
 {
     struct arena *a = causes->arena;
@@ -30,6 +42,7 @@ static void check_amounts(struct api_causes *causes, struct str path, const stru
         struct quantity q;
         struct err err = ERR_INIT;
         struct str at = field_key(a, path, val_key_at(map, i));
+        check_resource_name(causes, at, val_key_at(map, i));
         if (quantity_of(val_member_at(map, i), &q, &err) < 0)
             cause_invalid(causes, at, val_member_at(map, i), arena_strf(a, "%s", err.text).p);
         else if (q.nano < 0)
@@ -70,6 +83,25 @@ static void check_resources(struct api_causes *causes, struct str path, const st
     }
 }
 
+static void check_field_ref(struct api_causes *causes, struct str at, const struct val *path)
+{
+    static const char *const known[] = {
+        "metadata.name", "metadata.namespace",      "metadata.uid",
+        "spec.nodeName", "spec.serviceAccountName", "status.hostIP",
+        "status.podIP",  "status.hostIPs",          "status.podIPs"};
+    struct str text = val_as_str(path);
+    bool ok = !path || str_starts(text, STR("metadata.labels['")) ||
+              str_starts(text, STR("metadata.annotations['"));
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+        ok = ok || str_is(text, known[i]);
+    if (!ok)
+        cause_invalid(causes, at, path,
+                      arena_strf(causes->arena,
+                                 "error converting fieldPath: field label not supported: %.*s",
+                                 STR_ARG(text))
+                          .p);
+}
+
 static void check_env(struct api_causes *causes, struct str path, const struct val *env)
 {
     struct arena *a = causes->arena;
@@ -84,6 +116,8 @@ static void check_env(struct api_causes *causes, struct str path, const struct v
         if (from && val_len(value))
             cause_invalid(causes, field_join(a, at, "valueFrom"), val_text(a, ""),
                           "may not be specified when `value` is not empty");
+        check_field_ref(causes, field_join(a, at, "valueFrom.fieldRef.fieldPath"),
+                        val_path(from, "fieldRef.fieldPath"));
         if (from && val_len(from) != 1)
             cause_invalid(
                 causes, field_join(a, at, "valueFrom"), val_text(a, ""),
@@ -156,6 +190,11 @@ static void check_probe(struct api_causes *causes, struct str path, const struct
         n += val_get(probe, handlers[i]) != NULL;
     if (n == 0)
         cause_required(causes, path, "must specify a handler type");
+    for (size_t i = 0, seen = 0; i < ARRAY_SIZE(handlers); i++) {
+        if (val_get(probe, handlers[i]) && seen++)
+            cause_forbidden(causes, field_join(a, path, handlers[i]),
+                            "may not specify more than 1 handler type");
+    }
     static const char *const numbers[] = {"initialDelaySeconds", "timeoutSeconds", "periodSeconds",
                                           "successThreshold", "failureThreshold"};
     for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
@@ -203,12 +242,32 @@ static void check_containers(struct api_causes *causes, struct str path, const s
         struct str at = field_index(causes->arena, path, i);
         const struct val *name = val_get(val_at(list, i), "name");
         check_container(causes, at, val_at(list, i), volumes);
+        const struct val *c = val_at(list, i);
+        bool init = others != NULL && !str_is(val_as_str(val_get(c, "restartPolicy")), "Always");
+        static const char *const probes[] = {"livenessProbe", "readinessProbe", "startupProbe"};
+        for (size_t k = 0; init && k < ARRAY_SIZE(probes); k++) {
+            if (val_get(c, probes[k]))
+                cause_forbidden(causes, field_join(causes->arena, at, probes[k]),
+                                "may not be set for init containers without restartPolicy=Always");
+        }
         bool twice = val_len(name) && names_volume(others, name);
         for (size_t k = 0; k < i && !twice; k++)
             twice = val_len(name) && val_get(val_at(list, k), "name") == name;
         if (twice)
             cause_duplicate(causes, field_join(causes->arena, at, "name"), name);
     }
+}
+
+/* The name of the second source in the order in which Kubernetes looks at them: hostPath last but one. */
+static const char *second_source(struct arena *a, const struct val *volume)
+{
+    const char *last = "emptyDir";
+    for (size_t i = 0; i < val_len(volume); i++) {
+        struct str key = val_key_at(volume, i);
+        if (!str_is(key, "name") && !str_is(key, "emptyDir"))
+            last = arena_c(a, key);
+    }
+    return last;
 }
 
 static void check_volumes(struct api_causes *causes, struct str path, const struct val *volumes)
@@ -229,7 +288,46 @@ static void check_volumes(struct api_causes *causes, struct str path, const stru
                 cause_duplicate(causes, field_join(a, at, "name"), name);
         }
         if (val_len(v) > 2)
-            cause_forbidden(causes, at, "may not specify more than 1 volume type");
+            cause_forbidden(causes, field_join(a, at, second_source(a, v)),
+                            "may not specify more than 1 volume type");
+    }
+}
+
+static void check_tolerations(struct api_causes *causes, struct str path, const struct val *list)
+{
+    struct arena *a = causes->arena;
+    static const char *const operators[] = {"Equal", "Exists"};
+    for (size_t i = 0; i < val_len(list); i++) {
+        const struct val *t = val_at(list, i), *value = val_get(t, "value");
+        struct str at = field_join(a, field_index(a, path, i), "operator");
+        struct str operator= val_as_str(val_get(t, "operator"));
+        if (str_is(operator, "Exists") && val_len(value))
+            cause_invalid(causes, at, value, "value must be empty when `operator` is 'Exists'");
+        else if (operator.n)
+            check_choice(causes, at, val_get(t, "operator"), operators, ARRAY_SIZE(operators));
+    }
+}
+
+static void check_affinity(struct api_causes *causes, struct str path, const struct val *spec)
+{
+    static const char *const operators[] = {"In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"};
+    struct arena *a = causes->arena;
+    static const char where[] =
+        "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms";
+    const struct val *terms = val_path(spec, where);
+    for (size_t i = 0; i < val_len(terms); i++) {
+        const struct val *list = val_get(val_at(terms, i), "matchExpressions");
+        struct str term = field_index(a, field_join(a, path, where), i);
+        for (size_t k = 0; k < val_len(list); k++) {
+            const struct val *operator= val_get(val_at(list, k), "operator");
+            struct str at = field_index(a, field_join(a, term, "matchExpressions"), k);
+            bool known = false;
+            for (size_t o = 0; o < ARRAY_SIZE(operators); o++)
+                known = known || str_is(val_as_str(operator), operators[o]);
+            if (!known)
+                cause_invalid(causes, field_join(a, at, "operator"), operator,
+                              "not a valid selector operator");
+        }
     }
 }
 
@@ -257,10 +355,12 @@ void validate_pod_spec(struct api_request *rq, const struct val *spec, struct st
             cause_invalid_text(causes, field_join(a, path, "nodeSelector"),
                                arena_strf(a, "\"%.*s\"", STR_ARG(val_key_at(node, i))), why);
     }
-    if (val_as_int(val_get(spec, "terminationGracePeriodSeconds"), 0) < 0)
-        cause_invalid(causes, field_join(a, path, "terminationGracePeriodSeconds"),
-                      val_get(spec, "terminationGracePeriodSeconds"),
-                      "must be greater than or equal to 0");
+    check_tolerations(causes, field_join(a, path, "tolerations"), val_get(spec, "tolerations"));
+    check_affinity(causes, path, spec);
+    const struct val *host = val_get(spec, "hostname");
+    const char *why = val_len(host) ? kube_check_dns1123_label(val_as_str(host)) : NULL;
+    if (why)
+        cause_invalid(causes, field_join(a, path, "hostname"), host, why);
 }
 
 /* The new spec with what may change put back to what it was: equal, or something else changed. */

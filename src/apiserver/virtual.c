@@ -212,7 +212,11 @@ static const struct val *scale_of(struct arena *a, const struct val *object)
         val_obj(a, "name", val_get(meta, "name"), "namespace", val_get(meta, "namespace"), "uid",
                 val_get(meta, "uid"), "resourceVersion", val_get(meta, "resourceVersion"),
                 "creationTimestamp", val_get(meta, "creationTimestamp")),
-        "spec", val_obj(a, "replicas", val_path(object, "spec.replicas")), "status",
+        "spec",
+        val_obj(a, "replicas",
+                val_path_int(object, "spec.replicas", 0) ? val_path(object, "spec.replicas")
+                                                         : NULL),
+        "status",
         val_obj(a, "replicas", val_int(a, val_path_int(object, "status.replicas", 0)), "selector",
                 val_string(a, buf_str(&selector))));
 }

@@ -109,7 +109,7 @@ static const struct val *bookmark(struct arena *a, const struct resource *r, uin
     return val_obj(a, "kind", val_text(a, r->kube.kind), "apiVersion", val_text(a, r->api_version),
                    "metadata",
                    val_obj(a, "resourceVersion", val_textf(a, "%llu", (unsigned long long)revision),
-                           "creationTimestamp", val_null(), "annotations", notes));
+                           "annotations", notes));
 }
 
 static void deliver(struct watcher *w, const struct told *told)
@@ -227,8 +227,14 @@ int watcher_new(struct api_request *rq, const struct watch_options *options, wat
                         hub->n);
     bool from_now = rq->resource_version.n == 0 || str_is(rq->resource_version, "0");
     if (!from_now && !str_to_u64(rq->resource_version, &since))
-        return api_fail(rq, ERR_BAD_REQUEST, "resourceVersion: Invalid value: \"%.*s\": no number",
-                        STR_ARG(rq->resource_version));
+        return api_fail_details(
+            rq, 500, "",
+            arena_strf(
+                rq->arena,
+                "resourceVersion: Invalid value: \"%.*s\": strconv.ParseUint: parsing \"%.*s\": "
+                "invalid syntax",
+                STR_ARG(rq->resource_version), STR_ARG(rq->resource_version)),
+            NULL);
     struct arena *arena = arena_new();
     struct api_select select;
     rq->verb = API_WATCH;

@@ -13,7 +13,7 @@ struct chart_rules {
     bool keeps_empty;     /* unset blocks are written as null, {} or [] */
     bool keeps_env;       /* env: null when there is none */
     bool keeps_ports;     /* ports: null on workers when there are none */
-    bool omits_params;       /* rayStartParams is left out when empty */
+    bool omits_params;    /* rayStartParams is left out when empty */
     bool fills_resources; /* additional groups without resources get 1 CPU, 1Gi */
     const char *defaults; /* JSON, merged over the rows' common defaults */
 };

@@ -97,17 +97,20 @@ static int64_t gpus_of(const struct resource_list *list)
     return quantity_value(resource_get(list, GPU_RESOURCE));
 }
 
-/* "2a": how many GPUs, and which pod of that size; unique as long as a size has 26 pods. */
-static const struct val *pod_label(struct fold *f, int64_t gpus)
+/* "2a": how many GPUs, and which replica of its group; it keeps its letter as long as it lives. */
+static const struct val *pod_label(struct fold *f, const struct val *pod, int64_t gpus)
 {
-    int64_t before = 0;
+    int64_t index = 0;
 
     if (gpus <= 0)
         return val_text(f->a, "");
-    VAL_EACH_ITEM (other, f->pods) {
-        before += val_as_int(val_get(other, "gpus"), 0) == gpus;
+    if (!str_to_i64(kube_label(pod, RAY_LABEL_REPLICA_INDEX), &index) || index < 0) {
+        index = 0;
+        VAL_EACH_ITEM (other, f->pods) {
+            index += val_as_int(val_get(other, "gpus"), 0) == gpus;
+        }
     }
-    return val_textf(f->a, "%lld%c", (long long)gpus, (char)('a' + before % 26));
+    return val_textf(f->a, "%lld%c", (long long)gpus, (char)('a' + index % 26));
 }
 
 static void add_pod(struct fold *f, const struct val *pod)
@@ -116,16 +119,17 @@ static void add_pod(struct fold *f, const struct val *pod)
     struct resource_list asks = pod_asks(a, pod);
     int64_t gpus = gpus_of(&asks);
 
-    f->pods = val_append(
-        a, f->pods,
-        val_obj(a, "namespace", val_string(a, kube_ns(pod)), "name", val_string(a, kube_name(pod)),
-                "cluster", val_string(a, kube_label(pod, RAY_LABEL_CLUSTER)), "group",
-                val_string(a, kube_label(pod, RAY_LABEL_GROUP)), "node",
-                val_string(a, val_path_str(pod, "spec.nodeName")), "status",
-                val_string(a, pod_status_text(a, pod)), "ready",
-                val_bool(pod_is_ready(pod) && !kube_is_deleting(pod)), "gpus", val_int(a, gpus),
-                "label", pod_label(f, gpus), "ip", val_string(a, val_path_str(pod, "status.podIP")),
-                "why", val_string(a, pod_why(f, pod))));
+    f->pods = val_append(a, f->pods,
+                         val_obj(a, "namespace", val_string(a, kube_ns(pod)), "name",
+                                 val_string(a, kube_name(pod)), "cluster",
+                                 val_string(a, kube_label(pod, RAY_LABEL_CLUSTER)), "group",
+                                 val_string(a, kube_label(pod, RAY_LABEL_GROUP)), "node",
+                                 val_string(a, val_path_str(pod, "spec.nodeName")), "status",
+                                 val_string(a, pod_status_text(a, pod)), "ready",
+                                 val_bool(pod_is_ready(pod) && !kube_is_deleting(pod)), "gpus",
+                                 val_int(a, gpus), "label", pod_label(f, pod, gpus), "ip",
+                                 val_string(a, val_path_str(pod, "status.podIP")), "why",
+                                 val_string(a, pod_why(f, pod))));
 }
 
 static int by_age(const void *left, const void *right)

@@ -201,13 +201,35 @@ struct up_session {
     int ready_fd; /* of a detached child: where the parent waits; else -1 */
 };
 
+/* As a word of a shell. */
+static void add_word(struct buf *out, const char *word)
+{
+    static const char plain[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:";
+
+    if (word[strspn(word, plain)] == '\0') {
+        buf_adds(out, word);
+        return;
+    }
+    buf_addc(out, '\'');
+    for (; *word; word++) {
+        if (*word == '\'')
+            buf_adds(out, "'\\''");
+        else
+            buf_addc(out, *word);
+    }
+    buf_addc(out, '\'');
+}
+
 static struct str usage_text(struct arena *a, const struct up_session *s, const char *kubeconfig)
 {
     const struct up_options *o = s->options;
     int dashboard = o->ports[UP_PORT_DASHBOARD].port, client = o->ports[UP_PORT_CLIENT].port;
     cleanup(buf_done) struct buf text = BUF_INIT(16384);
 
-    buf_addf(&text, "export KUBECONFIG=%s\n", kubeconfig);
+    buf_adds(&text, "export KUBECONFIG=");
+    add_word(&text, kubeconfig);
+    buf_addc(&text, '\n');
     if (dashboard) {
         buf_addf(&text, "export RAY_ADDRESS=http://127.0.0.1:%d\n", dashboard);
         buf_addf(&text,

@@ -10,10 +10,12 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#define DRAW_MS         250
-#define PUBLISH_MS      500
-#define OBSERVED_MAX    64
-#define FRAME_MAX_BYTES (1u << 20)
+#define DRAW_MS          250
+#define PUBLISH_MS       500
+#define OBSERVED_MAX     64
+#define OBSERVED_SHOW_MS 15000 /* on a terminal: what nobody repeats goes away */
+#define OBSERVED_SAY_MS  2000  /* elsewhere: at most one line in this time */
+#define FRAME_MAX_BYTES  (1u << 20)
 
 enum view_cache { VIEW_CLUSTERS, VIEW_PODS, VIEW_NODES, VIEW_EVENTS, _VIEW_CACHE_MAX };
 
@@ -30,6 +32,7 @@ struct observed {
     char key[64];
     char line[240];
     bool said;
+    int64_t came_at, said_at;
 };
 
 struct view {
@@ -114,9 +117,15 @@ static void draw_frame(struct view *view, struct arena *a, const struct val *boa
                                 .width = size.ws_col > 20 ? size.ws_col - 1u : 100};
 
     board_print(a, board, &style, &frame);
-    for (size_t i = 0; i < view->n_observed; i++)
-        buf_addf(&frame, "%.*s: %.*s\n", 40, view->observed[i].key,
-                 (int)MAX_OF(style.width, 60u) - 44, view->observed[i].line);
+    for (size_t i = 0; i < view->n_observed; i++) {
+        const struct observed *seen = &view->observed[i];
+
+        if (loop_mono_ms(view->loop) - seen->came_at > OBSERVED_SHOW_MS)
+            continue;
+        buf_addf(&frame, "%.40s: %.*s\n", seen->key, (int)MAX_OF(style.width, 60u) - 44,
+                 seen->line);
+        view->dirty = true; /* until it is time to go */
+    }
     clear_frame(view);
     struct str shown = first_lines(buf_str(&frame), size.ws_row > 4 ? size.ws_row - 2u : 20);
 
@@ -147,9 +156,15 @@ static void say_facts(struct view *view, struct arena *a, const struct val *boar
     for (size_t i = 0; i < view->n_observed; i++) {
         struct observed *seen = &view->observed[i];
 
-        if (!seen->said)
-            printf("%8.1f s  %s: %s\n", seconds(view), seen->key, seen->line);
+        if (seen->said)
+            continue;
+        if (loop_mono_ms(view->loop) - seen->said_at < OBSERVED_SAY_MS) {
+            view->dirty = true;
+            continue;
+        }
+        printf("%8.1f s  %s: %s\n", seconds(view), seen->key, seen->line);
         seen->said = true;
+        seen->said_at = loop_mono_ms(view->loop);
     }
     fflush(stdout);
 }
@@ -287,11 +302,14 @@ void view_observe(struct view *view, struct str key, struct str line)
     }
     if (!at && view->n_observed == OBSERVED_MAX)
         return;
-    if (!at)
+    if (!at) {
         at = &view->observed[view->n_observed++];
+        at->said_at = INT64_MIN / 2;
+    }
     snprintf(at->key, sizeof(at->key), "%.*s", STR_ARG(str_sub(key, 0, sizeof(at->key) - 1)));
     snprintf(at->line, sizeof(at->line), "%.*s", STR_ARG(line));
     at->said = false;
+    at->came_at = loop_mono_ms(view->loop);
     view->dirty = true;
 }
 

@@ -47,7 +47,8 @@ static void take_elsewhere(struct operator* op, struct arena *a, const struct ra
         for (size_t k = 0; k < val_len(names); k++) {
             const struct val *pod =
                 cache_get(op->caches[OPERATOR_PODS], rc->ns, val_as_str(val_at(names, k)));
-            if (pod && !kube_is_owned_by(pod, rc->uid))
+            if (pod && (!kube_is_owned_by(pod, rc->uid) ||
+                        str_is(kube_label(pod, RAY_LABEL_NODE_TYPE), "head")))
                 ret->named_elsewhere[ret->n_named_elsewhere++] = val_keep(a, pod);
         }
     }

@@ -63,12 +63,20 @@ struct log_hub *log_hub_new(struct loop *loop)
     return hub;
 }
 
+static void stream_end(struct api_log_stream *s)
+{
+    void (*end)(void *) = s->end;
+    void *ctx = s->ctx;
+    log_stream_free(s);
+    end(ctx);
+}
+
 struct log_hub *log_hub_free(struct log_hub *hub)
 {
     if (!hub)
         return NULL;
     while (hub->streams)
-        log_stream_free(hub->streams);
+        stream_end(hub->streams);
     while (hub->writers)
         log_writer_free(hub->writers);
     arena_free(hub->scratch);
@@ -407,10 +415,7 @@ static void stream_pump(void *ctx)
     }
     if (s->left != 0 && s->follow && is_written(s->hub, s->path))
         return; /* the writer wakes us */
-    void (*end)(void *) = s->end;
-    void *end_ctx = s->ctx;
-    log_stream_free(s);
-    end(end_ctx);
+    stream_end(s);
 }
 
 struct api_log_stream *log_stream_new(struct log_hub *hub, const char *path,

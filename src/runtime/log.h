@@ -8,7 +8,7 @@
  * nobody writes (or does not follow). */
 #pragma once
 
-#include "apiserver/apiserver.h"
+#include "runtime/runtime.h"
 
 #define LOG_MAX_LINE_BYTES (16u << 10)
 #define LOG_MAX_FILE_BYTES (10 << 20)
@@ -19,7 +19,7 @@ struct log_writer;
 struct api_log_stream;
 
 struct log_hub *log_hub_new(struct loop *loop);
-struct log_hub *log_hub_free(struct log_hub *hub); /* ends streams without a callback */
+struct log_hub *log_hub_free(struct log_hub *hub); /* ends streams, closes writers */
 
 /* Appends to `path`, making its directory. */
 int log_writer_new(struct log_hub *hub, const char *path, struct log_writer **ret,

@@ -113,15 +113,31 @@ def submit(w, driver, timeout=300):
                                "--", "python", "driver.py"], capture_output=True, text=True, timeout=timeout)
 
 
+# Each task holds its worker until all four run, so that Ray cannot put two on one worker.
 DRIVER = f"""
 import ray
 ray.init(logging_level="ERROR")
+@ray.remote(num_cpus=0.1)
+class Gate:
+    def __init__(self):
+        self.inside = 0
+    def enter(self):
+        self.inside += 1
+    def count(self):
+        return self.inside
 @ray.remote(max_retries=0)
-def where(n):
+def where(gate, n, everybody):
     import os, time
-    time.sleep(2)
+    ray.get(gate.enter.remote())
+    while ray.get(gate.count.remote()) < everybody:
+        time.sleep(0.2)
     return n, os.environ.get("CUDA_VISIBLE_DEVICES", ""), ray.util.get_node_ip_address()
-asked = [where.options(num_cpus=2*n, num_gpus=n, resources={{"{PRODUCT}": n}}).remote(n) for n in (1, 2, 4, 8)]
+gate = Gate.remote()
+asked = []
+for n in (1, 2, 4, 8):
+    asked.append(where.options(num_cpus=2*n, num_gpus=n, resources={{"{PRODUCT}": n}}).remote(gate, n, 4))
+    while ray.get(gate.count.remote()) < len(asked):
+        pass
 for n, devices, ip in ray.get(asked):
     print("RAN", n, len(devices.split(",")), ip, flush=True)
 """

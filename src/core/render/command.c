@@ -192,7 +192,7 @@ static const struct val *params_from_limits(struct arena *a, const struct val *p
     return params_from_accelerators(a, params, limits);
 }
 
-static bool is_word(struct str text, const char *lower)
+bool render_is_word(struct str text, const char *lower)
 {
     size_t n = strlen(lower);
     for (size_t i = 0; i < n && text.n == n; i++)
@@ -217,7 +217,7 @@ struct str render_ray_start(struct arena *a, const struct raycluster *cluster,
     buf_adds(&text, group->is_head ? "ray start --head " : "ray start ");
     for (size_t i = 0; i < val_len(params); i++) {
         struct str key = val_key_at(params, i), value = val_as_str(val_member_at(params, i));
-        bool yes = is_word(value, "true"), no = is_word(value, "false");
+        bool yes = render_is_word(value, "true"), no = render_is_word(value, "false");
         if ((!yes && !no) || takes_a_boolean(key))
             buf_addf(&text, " --%.*s=%.*s ", STR_ARG(key), STR_ARG(value));
         else if (yes)

@@ -179,8 +179,7 @@ static void draft_autoscaler(struct draft *d)
     if (!d->cluster->autoscaling)
         return;
     if (!d->group->is_head) {
-        /* A drained worker ends by itself: with restarts it would come back before it is deleted. */
-        if (is_v2(d->cluster) || (native && !val_get(d->spec, "restartPolicy")))
+        if (is_v2(d->cluster))
             d->spec = val_set(a, d->spec, "restartPolicy", val_text(a, "Never"));
         return;
     }
@@ -369,8 +368,7 @@ static void draft_command(struct draft *d, struct str ray_start)
     struct str overwrite = val_as_str(val_get(d->annotations, "ray.io/overwrite-container-cmd"));
     add_words(&own, val_get(d->ray, "command"));
     add_words(&own, val_get(d->ray, "args"));
-    if (str_is(overwrite, "true") || str_is(overwrite, "True") ||
-        str_has(buf_str(&own), STR("ray start")))
+    if (render_is_word(overwrite, "true") || str_has(buf_str(&own), STR("ray start")))
         return;
     struct str start = arena_strf(a, "ulimit -n 65536; %.*s", STR_ARG(ray_start));
     if (own.n)

@@ -22,3 +22,5 @@ bool render_has(const struct val *list, const char *key, const char *text);
 const struct val *render_params(struct arena *a, const struct raycluster *cluster,
                                 const struct ray_group *group,
                                 const struct render_options *options);
+/* "true" in any case, as Go's strings.ToLower compares; and the same for another lower-case word. */
+bool render_is_word(struct str text, const char *lower);

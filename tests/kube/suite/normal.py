@@ -12,6 +12,7 @@ NUMBERS_IN = re.compile(r"(too old resource version|Too large resource version|u
                         r"(\d+)( \((\d+)\))?")
 VERSION_IN = re.compile(r"(the ResourceVersion in (?:the precondition|record) \()\d+\)")
 QUOTED_VERSION = re.compile(r'("resourceVersion\\?":\\?")\d+(\\?")')
+IGNORED = ("storageVersionHash",)
 BY_KEY = {
     "uid": "<uid>", "resourceVersion": "<version>", "continue": "<continue>", "remainingItemCount": None,
     "nodePort": "<port>", "healthCheckNodePort": "<port>",
@@ -37,6 +38,12 @@ def table(value):
     return value
 
 
+def is_token_volume(item):
+    """The volume with the service account's token. kube-apiserver writes it into every pod; the embedded
+    server does not: its node mounts the token by itself (docs/differences-api.md)."""
+    return isinstance(item, dict) and str(item.get("name", "")).startswith("kube-api-access-")
+
+
 def normal(value, managed=False):
     if isinstance(value, str):
         return text(value)
@@ -48,8 +55,12 @@ def normal(value, managed=False):
         value = table(dict(value))
     result = {}
     for key, v in value.items():
-        if key == "managedFields" and not managed:
+        if key in IGNORED or (key == "managedFields" and not managed):
             continue
+        if key in ("volumes", "volumeMounts") and isinstance(v, list):
+            v = [item for item in v if not is_token_volume(item)]
+            if not v:
+                continue
         if key in BY_KEY and v not in (None, "", 0, "0", []) and not isinstance(v, (dict, list)):
             if BY_KEY[key] is not None or key == "remainingItemCount":
                 result[key] = BY_KEY[key] if BY_KEY[key] else v
