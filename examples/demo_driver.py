@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Asks of Ray what ado's SFTTrainer asks: whole-node and part-node GPU work of one product.
 
-Phase 1: a task {CPU: 2n, GPU: n, PRODUCT: n} for each n of 1, 2, 4, 8, all at once.
+Phase 1: a task {CPU: 2n, GPU: n, PRODUCT: n} for each n of 1, 2, 4, 8; each is asked when the one before
+it runs, and all hold what they got until all run. (Asked at once they may share the first worker that
+comes up, if that is the one with 8 GPUs: where a task goes is Ray's choice.)
 Phase 2: a placement group STRICT_SPREAD of two {CPU: 16, GPU: 8, PRODUCT: 8, full-worker: 1} (a
 measurement on two whole nodes) and a task in each bundle.
 
@@ -21,11 +23,29 @@ SIZES = (1, 2, 4, 8)
 WORK_S = float(sys.argv[1]) if len(sys.argv) > 1 else 6.0
 
 
+@ray.remote(num_cpus=0.1)
+class Gate:
+    """Counts the tasks that run."""
+
+    def __init__(self):
+        self.running = 0
+
+    def enter(self):
+        self.running += 1
+
+    def count(self):
+        return self.running
+
+
 @ray.remote(max_retries=3)
-def measure(seconds):
+def measure(seconds, gate=None, everybody=0):
     """Holds its resources for a while and says where it ran and which GPUs it was given."""
     context = ray.get_runtime_context()
     began = time.time()
+    if gate is not None:
+        ray.get(gate.enter.remote())
+        while ray.get(gate.count.remote()) < everybody:
+            time.sleep(0.2)
     time.sleep(seconds)
     return {"node": context.get_node_id()[:12], "gpus": len(ray.get_gpu_ids()),
             "assigned": {k: v for k, v in context.get_assigned_resources().items()
@@ -43,18 +63,21 @@ def check(condition, message):
 
 
 def phase_1():
-    asked = time.time()
-    waiting = {}
+    say("phase1", asked=["{CPU %d, GPU %d, %s %d}" % (2 * n, n, PRODUCT, n) for n in SIZES])
+    gate = Gate.remote()
+    waiting, asked = {}, {}
     for n in SIZES:
         options = measure.options(num_cpus=2 * n, num_gpus=n, resources={PRODUCT: n})
-        waiting[options.remote(WORK_S)] = n
-    say("phase1", asked=["{CPU %d, GPU %d, %s %d}" % (2 * n, n, PRODUCT, n) for n in SIZES])
+        asked[n] = time.time()
+        waiting[options.remote(WORK_S, gate, len(SIZES))] = n
+        while ray.get(gate.count.remote()) < len(waiting):
+            time.sleep(0.1)
     while waiting:
         done, _ = ray.wait(list(waiting), num_returns=1)
         n = waiting.pop(done[0])
         got = ray.get(done[0])
         say("task", n=n, node=got["node"], gpus=got["gpus"],
-            waited_s=round(got["began"] - asked, 1), took_s=round(time.time() - asked, 1))
+            waited_s=round(got["began"] - asked[n], 1), took_s=round(time.time() - asked[n], 1))
         check(got["gpus"] == n, "the task of %d GPUs was given %d" % (n, got["gpus"]))
         check(got["assigned"].get(PRODUCT) == n, "the task of %d has not its product" % n)
 

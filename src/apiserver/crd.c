@@ -112,9 +112,6 @@ void crd_validate(struct api_request *rq, const struct val *crd, const struct va
         if (str_is(group, r->kube.group) && str_is(plural, r->kube.plural))
             taken = r;
     }
-    const struct val *scope_was = val_path(old, "spec.scope");
-    if (scope_was && scope_was != val_path(crd, "spec.scope"))
-        cause_invalid(causes, STR("spec.scope"), val_path(crd, "spec.scope"), "field is immutable");
     if (taken)
         cause_forbidden(causes, STR("spec.names"), "this resource is built in");
     check_versions(val_path(crd, "spec.versions"), causes);

@@ -337,7 +337,8 @@ static int unauthorized(struct http_exchange *x)
                    httpd_header(x->request, "Authorization"), user))
         return api_fail_details(&x->rq, 401, "Unauthorized", STR("Unauthorized"), NULL);
     x->rq.user = user;
-    return 0;
+    return auth_impersonate(&x->rq, httpd_header(x->request, "Impersonate-User"),
+                            httpd_header(x->request, "Impersonate-Group"));
 }
 
 static void set_manager(struct http_exchange *x)

@@ -189,8 +189,10 @@ static void check_string(struct api_causes *causes, const struct val *schema, co
     regex_t re;
     if ((int64_t)runes(s) < low)
         wrong(causes, path, v, "should be at least %lld chars long", (long long)low);
-    if ((int64_t)runes(s) > high)
+    if ((int64_t)runes(s) > high) {
         cause_too_long(causes, path, high);
+        return;
+    }
     if (pattern.n == 0 || regcomp(&re, pattern.p, REG_EXTENDED | REG_NOSUB) != 0)
         return;
     if (regexec(&re, s.p ? s.p : "", 0, NULL, 0) != 0)
@@ -296,9 +298,7 @@ static bool check_type(struct api_causes *causes, const struct val *schema, cons
     }
     if (type.n == 0 || has_type(v, type))
         return true;
-    cause_type(causes, path,
-               val_is(v, VAL_OBJECT) || val_is(v, VAL_ARRAY) ? val_text(causes->arena, type_name(v))
-                                                             : v,
+    cause_type(causes, path, val_text(causes->arena, type_name(v)),
                arena_strf(causes->arena, "%.*s in body must be of type %.*s: \"%s\"", STR_ARG(path),
                           STR_ARG(type), type_name(v))
                    .p);

@@ -204,6 +204,8 @@ static void check_binding(struct api_request *rq, const struct val *object, cons
     check_choice(causes, STR("roleRef.kind"),
                  val_get(ref, "kind") ? val_get(ref, "kind") : val_text(rq->arena, ""), kinds,
                  ARRAY_SIZE(kinds));
+    if (val_path_str(ref, "name").n == 0)
+        cause_required(causes, STR("roleRef.name"), "");
     if (old && val_get(old, "roleRef") != ref)
         cause_invalid(causes, STR("roleRef"), ref, "cannot change roleRef");
     const struct val *subjects = val_get(object, "subjects");

@@ -155,6 +155,9 @@ int chart_render(struct arena *a, const struct chart_request *request, struct ch
                           val_textf(a, "ray-cluster-%s", rules->version)),
         .warnings = &warnings,
     };
+    rc = chart_check_bounds(a, part.values, err);
+    if (rc < 0)
+        return rc;
     struct str name = full_name(a, part.values, request->release);
     struct str ns = request->ns.n ? request->ns : STR("default");
     const struct val *object = cluster_object(&part, name, ns);

@@ -3,17 +3,21 @@
  * Helm itself checks neither (the chart ships no schema): a wrong type shows only when Kubernetes
  * refuses the object, a typing error never. */
 #include "chart/internal.h"
+#include "kube/quantity.h"
 
 enum want {
-    WANT_MAP,     /* of the members listed */
-    WANT_ANY_MAP, /* passed on as it is */
-    WANT_TEXTS,   /* map of scalars */
-    WANT_GROUPS,  /* map of worker groups */
-    WANT_LIST,
-    WANT_ENV,    /* list; an empty map is the chart's own default */
-    WANT_TEXT,   /* text only: a number would lose its form */
-    WANT_SCALAR, /* text or a number */
-    WANT_COUNT,  /* whole number that fits 32 bits */
+    WANT_MAP,       /* of the members listed */
+    WANT_ANY_MAP,   /* passed on as it is */
+    WANT_TEXTS,     /* map of scalars */
+    WANT_GROUPS,    /* map of worker groups */
+    WANT_MAPS,      /* list of maps */
+    WANT_WORDS,     /* list of scalars */
+    WANT_ENV,       /* list of maps; an empty map is the chart's own default */
+    WANT_RESOURCES, /* {limits, requests}: maps of quantities */
+    WANT_TEXT,      /* text only: a number would lose its form */
+    WANT_SCALAR,    /* text or a number */
+    WANT_INT,       /* whole number that fits 32 bits */
+    WANT_COUNT,     /* the same, not negative */
     WANT_BOOL,
     WANT_IF, /* true or false, as text too */
     WANT_ANY,
@@ -35,17 +39,17 @@ static const struct known service_keys[] = {{"type", WANT_TEXT}, {NULL}};
 #define POD_KEYS                                                                                   \
     {"image", WANT_MAP, 0, image_keys}, {"labels", WANT_TEXTS}, {"annotations", WANT_TEXTS},       \
         {"serviceAccountName", WANT_TEXT}, {"rayStartParams", WANT_TEXTS},                         \
-        {"initArgs", WANT_TEXTS}, {"containerEnv", WANT_ENV}, {"envFrom", WANT_LIST},              \
-        {"ports", WANT_LIST}, {"resources", WANT_ANY_MAP}, {"nodeSelector", WANT_TEXTS},           \
-        {"tolerations", WANT_LIST}, {"affinity", WANT_ANY_MAP}, {"securityContext", WANT_ANY_MAP}, \
-        {"volumes", WANT_LIST}, {"volumeMounts", WANT_LIST}, {"sidecarContainers", WANT_LIST},     \
-        {"initContainers", WANT_LIST}, {"command", WANT_LIST}, {"args", WANT_LIST},                \
+        {"initArgs", WANT_TEXTS}, {"containerEnv", WANT_ENV}, {"envFrom", WANT_MAPS},              \
+        {"ports", WANT_MAPS}, {"resources", WANT_RESOURCES}, {"nodeSelector", WANT_TEXTS},         \
+        {"tolerations", WANT_MAPS}, {"affinity", WANT_ANY_MAP}, {"securityContext", WANT_ANY_MAP}, \
+        {"volumes", WANT_MAPS}, {"volumeMounts", WANT_MAPS}, {"sidecarContainers", WANT_MAPS},     \
+        {"initContainers", WANT_MAPS}, {"command", WANT_WORDS}, {"args", WANT_WORDS},              \
         {"lifecycle", WANT_ANY_MAP}, {"restartPolicy", WANT_TEXT, 2},                              \
-        {"priorityClassName", WANT_TEXT, 2}, {"priority", WANT_COUNT, 2},                          \
+        {"priorityClassName", WANT_TEXT, 2}, {"priority", WANT_INT, 2},                            \
         {"podSecurityContext", WANT_ANY_MAP, 2}, {"dnsConfig", WANT_ANY_MAP, 3},                   \
-        {"topologySpreadConstraints", WANT_LIST, 3}, {"runtimeClassName", WANT_TEXT, 6},           \
+        {"topologySpreadConstraints", WANT_MAPS, 3}, {"runtimeClassName", WANT_TEXT, 6},           \
     {                                                                                              \
-        "resourceClaims", WANT_LIST, 6                                                             \
+        "resourceClaims", WANT_MAPS, 6                                                             \
     }
 #define COUNT_KEYS                                                                                 \
     {"replicas", WANT_COUNT}, {"minReplicas", WANT_COUNT}, {"maxReplicas", WANT_COUNT},            \
@@ -71,7 +75,7 @@ static const struct known fault_tolerance_keys[] = {{"enabled", WANT_BOOL},
 static const struct known top_keys[] = {{"image", WANT_MAP, 0, image_keys},
                                         {"nameOverride", WANT_SCALAR},
                                         {"fullnameOverride", WANT_SCALAR},
-                                        {"imagePullSecrets", WANT_LIST},
+                                        {"imagePullSecrets", WANT_MAPS},
                                         {"annotations", WANT_TEXTS},
                                         {"common", WANT_MAP, 0, common_keys},
                                         {"head", WANT_MAP, 0, head_keys},
@@ -87,11 +91,14 @@ static const char *const wanted_texts[_WANT_MAX] = {
     [WANT_ANY_MAP] = "a map",
     [WANT_TEXTS] = "a map of texts",
     [WANT_GROUPS] = "a map from group name to group",
-    [WANT_LIST] = "a list",
+    [WANT_MAPS] = "a list of maps",
+    [WANT_WORDS] = "a list of texts",
+    [WANT_RESOURCES] = "a map {limits, requests}",
     [WANT_ENV] = "a list of {name, value}",
     [WANT_TEXT] = "text (in quotes)",
     [WANT_SCALAR] = "text",
-    [WANT_COUNT] = "a whole number",
+    [WANT_INT] = "a whole number",
+    [WANT_COUNT] = "a whole number of 0 or more",
     [WANT_BOOL] = "true or false",
     [WANT_IF] = "true or false",
     [WANT_ANY] = "anything",
@@ -103,7 +110,8 @@ static bool is_scalar(const struct val *v)
            val_is(v, VAL_BOOL);
 }
 
-static bool is_count(const struct val *v)
+/* Reads a whole number of 32 bits: a number, or text that is one. */
+static bool read_int(const struct val *v, int64_t *ret)
 {
     int64_t number;
 
@@ -119,18 +127,25 @@ static bool is_count(const struct val *v)
     } else {
         return false;
     }
-    return number >= INT32_MIN && number <= INT32_MAX;
+    if (number < INT32_MIN || number > INT32_MAX)
+        return false;
+    *ret = number;
+    return true;
 }
 
 static bool has_type(const struct val *v, enum want want)
 {
+    int64_t number;
+
     switch (want) {
     case WANT_MAP:
     case WANT_ANY_MAP:
     case WANT_TEXTS:
     case WANT_GROUPS:
+    case WANT_RESOURCES:
         return val_is(v, VAL_OBJECT);
-    case WANT_LIST:
+    case WANT_MAPS:
+    case WANT_WORDS:
         return val_is(v, VAL_ARRAY);
     case WANT_ENV:
         return val_is(v, VAL_ARRAY) || (val_is(v, VAL_OBJECT) && val_len(v) == 0);
@@ -138,8 +153,10 @@ static bool has_type(const struct val *v, enum want want)
         return val_is(v, VAL_STRING);
     case WANT_SCALAR:
         return is_scalar(v) && !val_is(v, VAL_BOOL);
+    case WANT_INT:
+        return read_int(v, &number);
     case WANT_COUNT:
-        return is_count(v);
+        return read_int(v, &number) && number >= 0;
     case WANT_BOOL:
         return val_is(v, VAL_BOOL);
     case WANT_IF:
@@ -237,6 +254,42 @@ static int check_groups(struct check *c, const struct known *keys, struct str pa
     return 0;
 }
 
+static int check_items(struct check *c, bool maps, struct str path, const struct val *list)
+{
+    for (size_t i = 0; i < val_len(list); i++) {
+        const struct val *item = val_at(list, i);
+
+        if (maps ? !val_is(item, VAL_OBJECT) : !is_scalar(item))
+            return wrong(c, arena_strf(c->a, "%.*s[%zu]", STR_ARG(path), i),
+                         maps ? "a map" : "text", item);
+    }
+    return 0;
+}
+
+/* limits and requests; any other member (claims) is passed on. */
+static int check_resources(struct check *c, struct str path, const struct val *resources)
+{
+    static const char *const names[] = {"limits", "requests"};
+
+    for (size_t n = 0; n < ARRAY_SIZE(names); n++) {
+        const struct val *amounts = val_get(resources, names[n]);
+        struct str own_path = path_of(c, path, str_of(names[n]));
+
+        if (!val_is(amounts, VAL_OBJECT) && !val_is(amounts, VAL_NULL))
+            return wrong(c, own_path, "a map of quantities", amounts);
+        for (size_t i = 0; i < val_len(amounts); i++) {
+            const struct val *item = val_member_at(amounts, i);
+            struct err ignored = ERR_INIT;
+            struct quantity q;
+
+            if (!val_is(item, VAL_NULL) && quantity_of(item, &q, &ignored) < 0)
+                return wrong(c, path_of(c, own_path, val_key_at(amounts, i)),
+                             "a quantity such as 4, 500m or 16Gi", item);
+        }
+    }
+    return 0;
+}
+
 static int check_value(struct check *c, const struct known *known, struct str path,
                        const struct val *v)
 {
@@ -250,6 +303,10 @@ static int check_value(struct check *c, const struct known *known, struct str pa
         return check_texts(c, path, v);
     if (known->want == WANT_GROUPS)
         return check_groups(c, known->members, path, v);
+    if (known->want == WANT_RESOURCES)
+        return check_resources(c, path, v);
+    if (known->want == WANT_MAPS || known->want == WANT_WORDS || known->want == WANT_ENV)
+        return check_items(c, known->want != WANT_WORDS, path, v);
     return 0;
 }
 
@@ -280,4 +337,32 @@ int chart_check(struct arena *a, const struct chart_rules *rules, const struct v
     struct check c = {.a = a, .rules = rules, .warnings = warnings, .err = err};
 
     return check_map(&c, top_keys, STR_NULL, values);
+}
+
+/* --- bounds that do not fit each other, after defaults */
+
+static int check_bounds(struct check *c, struct str path, const struct val *group)
+{
+    int64_t min = 0, max = 0;
+
+    if (!val_is(group, VAL_OBJECT) || val_is_true(val_get(group, "disabled")))
+        return 0;
+    (void)read_int(val_get(group, "minReplicas"), &min);
+    (void)read_int(val_get(group, "maxReplicas"), &max);
+    if (max == 0 || min <= max) /* the chart's templates take a maximum of 0 for none */
+        return 0;
+    return err_field(c->err, ERR_INVALID, arena_c(c->a, path_of(c, path, STR("maxReplicas"))),
+                     "%lld is less than minReplicas %lld", (long long)max, (long long)min);
+}
+
+int chart_check_bounds(struct arena *a, const struct val *values, struct err *err)
+{
+    struct check c = {.a = a, .err = err};
+    const struct val *groups = val_get(values, "additionalWorkerGroups");
+    int rc = check_bounds(&c, STR("worker"), val_get(values, "worker"));
+
+    for (size_t i = 0; rc == 0 && i < val_len(groups); i++)
+        rc = check_bounds(&c, path_of(&c, STR("additionalWorkerGroups"), val_key_at(groups, i)),
+                          val_member_at(groups, i));
+    return rc;
 }

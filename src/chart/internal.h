@@ -38,6 +38,8 @@ const struct val *chart_coalesce(struct arena *a, const struct val *defaults,
 /* Types of the known keys (ERR_INVALID names the path), warnings for unknown ones. */
 int chart_check(struct arena *a, const struct chart_rules *rules, const struct val *values,
                 struct chart_warnings *warnings, struct err *err) MUST_USE;
+/* minReplicas above maxReplicas in a group that is on, of the coalesced values. */
+int chart_check_bounds(struct arena *a, const struct val *values, struct err *err) MUST_USE;
 
 /* Numbers as Helm holds them when they come from a file, and back as toYaml prints them (1e9: a whole
  * number again). */

@@ -6,7 +6,7 @@
 #include "cmd/up.h"
 
 #include "cmd/page_values.h"
-#include "kube/quantity.h"
+#include "kube/raycluster.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -160,6 +160,22 @@ static const struct val *without_nulls(struct arena *a, const struct val *v)
     return out;
 }
 
+/* What the operator would refuse later, in an event, is said before anything starts. */
+static int check_cluster(struct arena *a, const struct val *object, struct err *err)
+{
+    const char *wrong = kube_check_dns1123_label(kube_ns(object));
+    struct raycluster cluster;
+
+    if (wrong)
+        return err_set(err, ERR_INVALID, "--namespace \"%.*s\": %s", STR_ARG(kube_ns(object)),
+                       wrong);
+    int rc = raycluster_read(a, object, &cluster, err);
+
+    if (rc == 0)
+        rc = raycluster_validate_metadata(&cluster, err);
+    return rc < 0 ? rc : raycluster_validate_spec(a, &cluster, err);
+}
+
 static int render_values(const struct cmd_verb *verb, const struct up_options *o, struct arena *a,
                          const struct val **ret, struct err *err)
 {
@@ -187,9 +203,13 @@ static int render_values(const struct cmd_verb *verb, const struct up_options *o
         return rc;
     for (size_t i = 0; i < result.n_warnings; i++)
         cmd_warn(verb, "%.*s", STR_ARG(result.warnings[i]));
-    *ret =
+    const struct val *object =
         val_set_path(a, without_nulls(a, result.object), "metadata.namespace", val_text(a, o->ns));
-    return 0;
+
+    rc = check_cluster(a, object, err);
+    if (rc == 0)
+        *ret = object;
+    return rc;
 }
 
 /* --- telling the user */
@@ -436,7 +456,7 @@ static int up_main(const struct cmd_verb *verb, int argc, char **argv)
     cleanup(cleanup_arena) struct arena *a = arena_new();
     struct cmd_args args = {.verb = verb, .argc = argc, .argv = argv};
     struct up_options o = defaults;
-    const struct val *object;
+    const struct val *object = NULL;
     struct state state;
     struct err err = ERR_INIT;
     int option;

@@ -922,6 +922,14 @@ def identities(t):
     t.get("no other namespace", "/api/v1/namespaces/default/configmaps", **who)
     t.post("grants nothing that it has not", t.path(rbac, "roles"), obj(rbac, "Role", "x", rules=[
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]), **who)
+    as_weak = {"Impersonate-User": "system:serviceaccount:%s:weak" % t.ns}
+    t.get("as another who may", base + "?labelSelector=suite", headers=as_weak)
+    t.delete("as another who may not", base + "/a", headers=as_weak)
+    t.get("as somebody", base, headers={"Impersonate-User": "somebody"})
+    t.get("as somebody of a group", base + "?labelSelector=suite",
+          headers={"Impersonate-User": "somebody", "Impersonate-Group": "system:masters"})
+    t.get("who may not act as another", base, anonymous=True,
+          headers={**who["headers"], "Impersonate-User": "admin"})
     review = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
     def ask(verb, resource, **more):
         return obj("authorization.k8s.io/v1", "SelfSubjectAccessReview", None, spec={"resourceAttributes": {
