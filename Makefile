@@ -26,7 +26,7 @@ $(BUILD)/build.ninja: meson.build
 demo:
 	@tools/setup demo
 	@$(MAKE) --no-print-directory all
-	@tools/demo --mobula $(BUILD)/src/cmd/mobula
+	@tools/demo --mobula $(BUILD)/mobula
 
 test:
 	@tools/setup test

@@ -128,7 +128,7 @@ static int take_list(struct strvals *s, size_t opened_at, const struct val **ret
     for (;;) {
         char stop;
         struct str text = take_until(s, ",}", &stop);
-        const struct val *item;
+        const struct val *item = NULL;
 
         if (!stop)
             return fail_at(s, opened_at, "a list that { opens must end with }");
@@ -274,7 +274,7 @@ static int take_item(struct strvals *s, const struct val *list, size_t index, un
     char stop;
     struct str text = take_until(s, "[.=", &stop);
     const struct val *old = val_at(list, index), *item = NULL;
-    size_t inner_index;
+    size_t inner_index = 0;
     bool end;
     int rc = 0;
 
@@ -311,7 +311,7 @@ static const struct val *with_key(struct strvals *s, const struct val *into, str
 static int take_key(struct strvals *s, const struct val *into, unsigned nesting,
                     const struct val **ret, bool *ret_end)
 {
-    size_t from = s->at, index;
+    size_t from = s->at, index = 0;
     char stop;
     struct str key = take_until(s, "=[,.", &stop);
     const struct val *old = val_gets(into, key), *item = NULL;

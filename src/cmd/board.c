@@ -14,6 +14,7 @@ struct fold {
     const struct board_world *world;
     const struct val *pods; /* the board's pods, in order of age */
     struct map last_events; /* "ns/pod" -> event */
+    struct map warnings;    /* "ns/cluster" -> last Warning about it */
 };
 
 static struct str event_time(const struct val *event)
@@ -34,15 +35,19 @@ static void index_events(struct fold *f)
     for (size_t i = 0; i < f->world->events.n; i++) {
         const struct val *event = f->world->events.items[i];
         const struct val *about = val_get(event, "involvedObject");
+        struct str kind = val_as_str(val_get(about, "kind"));
+        bool is_warning =
+            str_is(kind, "RayCluster") && str_is(val_as_str(val_get(event, "type")), "Warning");
+        struct map *into = is_warning ? &f->warnings : &f->last_events;
 
-        if (!str_is(val_as_str(val_get(about, "kind")), "Pod"))
+        if (!is_warning && !str_is(kind, "Pod"))
             continue;
         struct str key = kube_key(f->a, val_as_str(val_get(about, "namespace")),
                                   val_as_str(val_get(about, "name")));
-        const struct val *old = map_get(&f->last_events, key);
+        const struct val *old = map_get(into, key);
 
         if (!old || str_cmp(event_time(old), event_time(event)) <= 0)
-            (void)map_set(&f->last_events, key, (void *)event);
+            (void)map_set(into, key, (void *)event);
     }
 }
 
@@ -224,6 +229,27 @@ static const struct val *waiting(struct fold *f, const struct raycluster *cluste
     return out;
 }
 
+/* Pods that should be there and are not even made: the operator said why in an event. */
+static const struct val *with_held_up(struct fold *f, const struct raycluster *cluster,
+                                      const struct val *groups, const struct val *out)
+{
+    struct arena *a = f->a;
+    const struct val *event = map_get(&f->warnings, kube_key(a, cluster->ns, cluster->name));
+    int64_t missing = 0;
+
+    VAL_EACH_ITEM (group, groups) {
+        int64_t wanted = val_as_int(val_get(group, "wanted"), 0);
+        int64_t pods = val_as_int(val_get(group, "pods"), 0);
+
+        missing += MAX_OF(wanted - pods, 0);
+    }
+    if (!event || !missing)
+        return out;
+    return val_append(a, out,
+                      val_obj(a, "what", val_textf(a, "RayCluster %.*s", STR_ARG(cluster->name)),
+                              "count", val_int(a, missing), "why", val_get(event, "message")));
+}
+
 static const struct val *head_of(struct fold *f, const struct raycluster *cluster)
 {
     struct arena *a = f->a;
@@ -258,7 +284,7 @@ static const struct val *cluster_row(struct fold *f, const struct val *object)
     return val_obj(a, "namespace", val_string(a, cluster.ns), "name", val_string(a, cluster.name),
                    "state", val_string(a, val_path_str(object, "status.state")), "rayVersion",
                    val_string(a, cluster.ray_version), "head", head_of(f, &cluster), "groups",
-                   groups, "waiting", waiting(f, &cluster));
+                   groups, "waiting", with_held_up(f, &cluster, groups, waiting(f, &cluster)));
 }
 
 static const struct val *amount_text(struct arena *a, struct quantity q, enum quantity_form form)
@@ -323,6 +349,7 @@ const struct val *board_make(struct arena *a, const struct board_world *world)
     for (size_t i = 0; i < world->nodes.n; i++)
         nodes = val_append(a, nodes, node_row(&f, world->nodes.items[i]));
     map_done(&f.last_events);
+    map_done(&f.warnings);
     return val_obj(a, "clusters", clusters, "nodes", nodes, "pods", f.pods);
 }
 

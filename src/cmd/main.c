@@ -5,8 +5,8 @@
 #include <signal.h>
 
 const struct cmd_verb *const cmd_verbs[] = {
-    &cmd_up,     &cmd_status,  &cmd_down, &cmd_template,
-    &cmd_render, &cmd_version, &cmd_help, &cmd_pod_init,
+    &cmd_up,        &cmd_status,  &cmd_down, &cmd_template, &cmd_render,
+    &cmd_apiserver, &cmd_version, &cmd_help, &cmd_pod_init,
 };
 const size_t cmd_verbs_count = ARRAY_SIZE(cmd_verbs);
 

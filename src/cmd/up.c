@@ -51,6 +51,31 @@ static int take_quantity(const char *option, const char *text, const char **ret,
     return 0;
 }
 
+/* The node's label: what groups select. */
+static int take_product(const char *text, const char **ret, struct err *err)
+{
+    const char *wrong = kube_check_label_value(str_of(text));
+
+    if (wrong || !text[0])
+        return err_set(err, ERR_INVALID, "--gpu-product: \"%.70s\" is no label value: %s", text,
+                       wrong ? wrong : "it is empty");
+    *ret = text;
+    return 0;
+}
+
+/* 2.46.0, 3.0.0rc1: it becomes part of a file name and of what pip is asked for. */
+static int take_ray_version(const char *text, const char **ret, struct err *err)
+{
+    static const char digits[] = "0123456789", parts[] = "0123456789.abcdefghijklmnopqrstuvwxyz";
+
+    if (strspn(text, digits) == 0 || text[strspn(text, parts)] || !strchr(text, '.') ||
+        strlen(text) > 31)
+        return err_set(err, ERR_INVALID, "--ray-version: \"%.40s\" is no version like 2.46.0",
+                       text);
+    *ret = text;
+    return 0;
+}
+
 static int take_time(const char *option, const char *text, int64_t low_ms, int64_t *ret,
                      struct err *err)
 {
@@ -107,10 +132,8 @@ static int take_option(struct up_options *o, struct arena *a, const char *name, 
     } texts[] = {{"version", &o->chart_version},
                  {"release", &o->release},
                  {"namespace", &o->ns},
-                 {"state", &o->state_dir},
-                 {"gpu-product", &o->gpu_product},
-                 {"ray-version", &o->ray_version}};
-    int64_t ms;
+                 {"state", &o->state_dir}};
+    int64_t ms = 0;
     bool taken;
     int rc;
 
@@ -130,6 +153,10 @@ static int take_option(struct up_options *o, struct arena *a, const char *name, 
         return take_quantity(name, value, &o->cpu, err);
     if (strcmp(name, "memory") == 0)
         return take_quantity(name, value, &o->memory, err);
+    if (strcmp(name, "gpu-product") == 0)
+        return take_product(value, &o->gpu_product, err);
+    if (strcmp(name, "ray-version") == 0)
+        return take_ray_version(value, &o->ray_version, err);
     if (strcmp(name, "head-poll") == 0)
         return take_time(name, value, 50, &o->head_poll_ms, err);
     if (strcmp(name, "idle-timeout") == 0) {

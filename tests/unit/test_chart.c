@@ -30,7 +30,7 @@ static const struct {
     {"head: 5", "head", "expected a map, found 5"},
     {"head: [1]", "head", "found a list"},
     {"head: {rayVersion: 2.46}", "head.rayVersion", "expected text (in quotes), found 2.46"},
-    {"worker: {replicas: many}", "worker.replicas", "expected a whole number, found the text"},
+    {"worker: {replicas: many}", "worker.replicas", "expected a whole number of 0 or more, found"},
     {"worker: {replicas: 1.5}", "worker.replicas", "expected a whole number"},
     {"worker: {maxReplicas: 3000000000}", "worker.maxReplicas", "expected a whole number"},
     {"worker: {disabled: 'true'}", "worker.disabled", "expected true or false"},

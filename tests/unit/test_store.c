@@ -132,6 +132,7 @@ static void test_replay(void **state)
     /* a revision that may have been seen but never became durable */
     assert_int_equal(store_history_from(store, 53, &i, &err), -ERR_GONE);
     store_free(store);
+    loop_turn(loop, 0);
     loop_free(loop);
 }
 
@@ -157,6 +158,7 @@ static void test_history_is_bounded(void **state)
     assert_int_equal(get(store, "c"), 5);
     assert_int_equal(store_history_count(store), 4);
     store_free(store);
+    loop_turn(loop, 0);
     loop_free(loop);
 }
 
@@ -171,6 +173,7 @@ static void test_second_user(void **state)
     assert_int_equal(store_open(loop, &config, &second, &err), -ERR_CONFLICT);
     assert_non_null(strstr(err.text, pid));
     store_free(store);
+    loop_turn(loop, 0);
     loop_free(loop);
 }
 
@@ -211,6 +214,7 @@ static void test_full(void **state)
     put(store, "more", 1);
     assert_int_equal(wait_durable(loop, store), 0);
     store_free(store);
+    loop_turn(loop, 0);
     loop_free(loop);
     free(text);
 }
@@ -242,6 +246,7 @@ static void test_damage_is_noticed(void **state)
     damage("needle-in-the-store");
     assert_int_equal(store_open(loop, &config, &store, &err), -ERR_CORRUPT);
     assert_non_null(strstr(err.text, "damaged"));
+    loop_turn(loop, 0);
     loop_free(loop);
 }
 
@@ -325,6 +330,7 @@ static void test_kill_9(void **state)
             assert_int_equal(get(store, name), n);
         }
         store_free(store);
+        loop_turn(loop, 0);
         loop_free(loop);
     }
     assert_true(last > 0); /* it did write something */
