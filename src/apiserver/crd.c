@@ -42,7 +42,7 @@ const struct val *crd_prepare(struct api_request *rq, const struct val *crd)
                      *versions = val_get(spec, "versions");
     for (size_t i = 0; !stored && i < val_len(versions); i++) {
         const struct val *name = val_get(val_at(versions, i), "name");
-        if (val_is_true(val_get(val_at(versions, i), "storage")))
+        if (name && val_is_true(val_get(val_at(versions, i), "storage")))
             stored = val_array(a, &name, 1);
     }
     return val_set(

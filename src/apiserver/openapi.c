@@ -93,6 +93,8 @@ static const struct val *scalar_schema(struct arena *a, char letter)
             return val_obj(a, "type", val_text(a, scalars[i].type), "format",
                            scalars[i].format ? val_text(a, scalars[i].format) : NULL);
     }
+    if (letter == 'S')
+        return val_obj(a, "type", val_text(a, "array"), "items", scalar_schema(a, 's'));
     const struct val *either[] = {
         val_obj(a, "type", val_text(a, letter == 'q' ? "string" : "integer")),
         val_obj(a, "type", val_text(a, letter == 'q' ? "number" : "string"))};

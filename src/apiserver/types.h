@@ -4,7 +4,8 @@
  * A type is a line of fields: NAME['!']':'TYPE['@'KEY]['^']['%'LIST]
  *   !       required
  *   TYPE    s string, i int32, l int64, f number, b boolean, y bytes in base64, t time, u time with
- *           microseconds, q quantity, x int or string, o anything; a type's name; [T list, {T map
+ *           microseconds, q quantity, x int or string, o anything, S list of texts; a type's name;
+ *           [T list, {T map
  *   @KEY    patch strategy merge, by KEY when there is one;  ^ strategy retainKeys
  *   %LIST   list type map with its keys joined by '+', or "set", or "atomic"
  * A type whose line starts with "%atomic " is applied as a whole.

@@ -160,7 +160,7 @@ const struct type type_table[] = {
     {"authentication.v1.TokenReviewStatus",
      "audiences:[s authenticated:b error:s user:authentication.v1.UserInfo"},
     {"authentication.v1.UserInfo",
-     "extra:{[s groups:[s uid:s username:s"},
+     "extra:{S groups:[s uid:s username:s"},
     {"authorization.v1.FieldSelectorAttributes",
      "rawSelector:s requirements:[meta.v1.FieldSelectorRequirement"},
     {"authorization.v1.LabelSelectorAttributes",
@@ -197,7 +197,7 @@ const struct type type_table[] = {
      "spec!:authorization.v1.SubjectAccessReviewSpec "
      "status:authorization.v1.SubjectAccessReviewStatus"},
     {"authorization.v1.SubjectAccessReviewSpec",
-     "extra:{[s groups:[s nonResourceAttributes:authorization.v1.NonResourceAttributes "
+     "extra:{S groups:[s nonResourceAttributes:authorization.v1.NonResourceAttributes "
      "resourceAttributes:authorization.v1.ResourceAttributes uid:s user:s"},
     {"authorization.v1.SubjectAccessReviewStatus",
      "allowed!:b denied:b evaluationError:s reason:s"},

@@ -15,7 +15,7 @@ struct up_options {
     int64_t nodes, gpus;
     const char *gpu_product, *cpu, *memory, *ray_version;
     const char *idle_timeout; /* NULL: as the values say */
-    int64_t head_poll_ms;     /* 0: the operator's own */
+    int64_t head_poll_ms;
     int64_t api_port;
     struct port_want ports[_UP_PORT_MAX];
     bool detach;

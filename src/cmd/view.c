@@ -38,7 +38,7 @@ struct observed {
 struct view {
     struct loop *loop;
     const struct state *state;
-    struct operator* op;
+    struct controller *op;
     struct cache *caches[_VIEW_CACHE_MAX];
     struct loop_timer *draw_timer, *publish_timer;
     bool on_terminal, dirty;
@@ -260,7 +260,7 @@ struct view *view_free(struct view *view)
     return NULL;
 }
 
-void view_set_operator(struct view *view, struct operator* op)
+void view_set_operator(struct view *view, struct controller *op)
 {
     view->op = op;
 }

@@ -24,7 +24,7 @@ struct sim {
     struct loop *loop;
     struct toy *toy;
     struct kube_api *api;
-    struct operator* op;
+    struct controller *op;
     bool killed, failed, quiet, loud;
 };
 

@@ -26,6 +26,8 @@ KNOWN = [
     (r"nodes: ", r"\.(annotations|taints\[\d+\]|status)", "no controller annotates or taints nodes here"),
     (r"workloads: job", r"\.(labels|manualSelector|selector|template\.metadata)$", "the Job's generated labels are left to its pods"),
     (r"tables: deployments", r"\.annotations$", "no revision history of Deployments"),
+    (r"apply: .* env|workloads: ", r"\.(annotations|status)(\.|$)",
+     "controllers of the real cluster may have been there already"),
     (r"definitions: create", r"\.status\.(acceptedNames|conditions|storedVersions)",
      "a definition serves at once; its status says so in the first answer"),
     (r"definitions: ", r"\.metadata\.continue$", "an empty continue is left out"),
