@@ -209,6 +209,7 @@ static int admit_crd(struct api_request *rq, const struct val **object)
 
 static int admit_claim(struct api_request *rq, const struct val **object)
 {
+    *object = with_finalizer(rq->arena, *object, CLAIM_FINALIZER);
     if (val_path(*object, "spec.storageClassName"))
         return 0;
     struct store_range all =

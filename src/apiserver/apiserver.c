@@ -15,6 +15,7 @@ static void on_store_event(void *ctx, const struct store_event *event)
     gc_event(server->gc, event);
     crd_changed(server, event);
     namespace_event(server, event);
+    claim_event(server, event);
 }
 
 void apiserver_defer(struct apiserver *server, loop_fn fn, void *ctx)
@@ -135,6 +136,10 @@ static int start(struct apiserver *server, const struct apiserver_config *config
         rc = crd_install_built_in(server, err);
     if (rc == 0)
         rc = namespaces_bootstrap(server, err);
+    if (rc == 0)
+        claims_bootstrap(server);
+    if (rc == 0)
+        expire_start(server);
     return rc;
 }
 
@@ -165,6 +170,7 @@ struct apiserver *apiserver_free(struct apiserver *server)
     httpd_free(server->httpd);
     if (server->store)
         store_subscribe(server->store, NULL, NULL);
+    server->expiry = loop_timer_free(server->expiry);
     server->hub = watch_hub_free(server->hub);
     server->gc = gc_free(server->gc);
     server->store = store_free(server->store);

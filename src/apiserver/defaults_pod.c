@@ -234,6 +234,8 @@ const struct val *defaults_pod_spec(struct arena *a, const struct val *spec)
     }
     spec = set_if_absent(a, spec, "securityContext", val_empty_object());
     spec = set_if_absent(a, spec, "terminationGracePeriodSeconds", val_int(a, 30));
+    if (val_as_int(val_get(spec, "terminationGracePeriodSeconds"), 0) < 0)
+        spec = val_set(a, spec, "terminationGracePeriodSeconds", val_int(a, 1));
     if (val_path_int(spec, "terminationGracePeriodSeconds", 0) < 0) /* as short as can be */
         spec = val_set(a, spec, "terminationGracePeriodSeconds", val_int(a, 1));
     struct str account = val_as_str(val_get(spec, "serviceAccountName"));

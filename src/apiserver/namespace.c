@@ -115,6 +115,15 @@ int namespaces_bootstrap(struct apiserver *server, struct err *err)
                            val_as_c(val_get(answer, "message")));
     }
     namespaces_pass(server);
+    static const struct {
+        const char *name;
+        int64_t value;
+    } classes[] = {{"system-cluster-critical", 2000000000}, {"system-node-critical", 2000001000}};
+    const struct resource *class_r =
+        resources_by_table(&server->resources, STR("scheduling.k8s.io/priorityclasses"));
+    for (size_t i = 0; i < ARRAY_SIZE(classes); i++)
+        (void)ensure(server, a, class_r, STR_NULL, classes[i].name,
+                     val_obj(a, "value", val_int(a, classes[i].value)));
     const struct val *port =
         val_obj(a, "name", val_text(a, "https"), "port", val_int(a, 443), "protocol",
                 val_text(a, "TCP"), "targetPort", val_int(a, server->port ? server->port : 6443));

@@ -286,6 +286,10 @@ struct gc *gc_new(struct apiserver *server);
 struct gc *gc_free(struct gc *gc);
 void gc_event(struct gc *gc, const struct store_event *event);
 void namespace_event(struct apiserver *server, const struct store_event *event);
+#define CLAIM_FINALIZER "kubernetes.io/pvc-protection"
+void claim_event(struct apiserver *server, const struct store_event *event);
+void claims_bootstrap(struct apiserver *server);
+void expire_start(struct apiserver *server); /* expire.c: events go after an hour */
 void namespaces_pass(struct apiserver *server);
 int namespaces_bootstrap(struct apiserver *server, struct err *err);
 
@@ -345,8 +349,9 @@ struct apiserver {
     struct api_kubelet kubelet;
     bool has_kubelet;
     struct encoder *encoder;
+    struct loop_timer *expiry;
     uint64_t discovery_version;
-    bool stopping, namespace_pass_deferred;
+    bool stopping, namespace_pass_deferred, claim_pass_deferred;
     size_t deferred; /* calls of the loop that still hold the server */
 };
 /* For work that the loop does later: holds the server; the callback asks whether it may go on. */

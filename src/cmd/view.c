@@ -85,7 +85,7 @@ static double seconds(const struct view *view)
 static void clear_frame(struct view *view)
 {
     if (view->lines_drawn)
-        printf("\033[%zuA\033[J", view->lines_drawn);
+        printf("\r\033[%zuA\033[J", view->lines_drawn);
     view->lines_drawn = 0;
 }
 

@@ -22,6 +22,10 @@
 #define HTTPD_STREAM_BLOCK_BYTES  (16u << 10)
 #define HTTPD_MAX_DISCARDED_BYTES (64u << 20) /* read on to the end, so that the answer arrives */
 #define HTTPD_HALF_CLOSED_MS      500
+/* The daemon asks to be called at once as long as a TLS handshake is not over, however long the client
+ * takes. After so many calls without news from a socket it is called once in a while instead. */
+#define HTTPD_MAX_IDLE_CALLS 2000
+#define HTTPD_IDLE_CALL_MS   10
 
 struct httpd {
     struct loop *loop;
@@ -32,6 +36,7 @@ struct httpd {
     int port;
     size_t connections;
     bool pump_deferred, dead;
+    unsigned idle_calls;            /* of the daemon, since a socket had news */
     struct httpd_request *requests; /* all alive, for the end */
 };
 
@@ -110,7 +115,9 @@ static void on_timer(void *ctx)
 
 static void on_ready(void *ctx, int events)
 {
-    pump(ctx);
+    struct httpd *server = ctx;
+    server->idle_calls = 0;
+    pump(server);
 }
 
 static void pump(struct httpd *server)
@@ -120,6 +127,8 @@ static void pump(struct httpd *server)
     MHD_UNSIGNED_LONG_LONG wait_ms = 0;
     if (MHD_get_timeout(server->daemon, &wait_ms) != MHD_YES)
         return;
+    if (wait_ms == 0 && ++server->idle_calls > HTTPD_MAX_IDLE_CALLS)
+        wait_ms = HTTPD_IDLE_CALL_MS;
     if (wait_ms == 0)
         pump_soon(server);
     else
@@ -162,8 +171,7 @@ static void check_gone(struct httpd_request *r)
     struct pollfd p = {.fd = socket_of(r), .events = POLLIN | POLLRDHUP};
     int n = poll(&p, 1, 0);
     if (n > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL))) {
-        r->cut = true;
-        resume(r);
+        httpd_stream_cut(r);
         return;
     }
     if (n > 0) {
@@ -460,8 +468,10 @@ static size_t take_pieces(struct httpd_request *r, char *to, size_t max)
 static ssize_t on_read(void *cls, uint64_t pos, char *to, size_t max)
 {
     struct httpd_request *r = cls;
+    /* The socket is shut down: writing the end of the stream fails, and the connection goes at once.
+     * After an error of the reader it would stay until its turn in the daemon's list of time-outs. */
     if (r->cut)
-        return MHD_CONTENT_READER_END_WITH_ERROR;
+        return MHD_CONTENT_READER_END_OF_STREAM;
     size_t taken = take_pieces(r, to, max);
     if (taken > 0)
         return (ssize_t)taken;

@@ -30,13 +30,14 @@ static void take_body(struct api_request *rq, struct str type, struct str text)
         rc = val_parse_json(rq->arena, text, &rq->body, &err);
     if (rc < 0)
         rq->body = NULL;
-    rq->patch_type = str_has(type, STR("json-patch"))   ? KUBE_PATCH_JSON
+    rq->patch_type = str_has(type, STR("json-patch"))  ? KUBE_PATCH_JSON
                      : str_has(type, STR("strategic")) ? KUBE_PATCH_STRATEGIC
                      : str_has(type, STR("apply"))     ? KUBE_PATCH_APPLY
                                                        : KUBE_PATCH_MERGE;
 }
 
-static void ask(struct api_request *rq, struct str method, struct str uri, struct str type, struct str body)
+static void ask(struct api_request *rq, struct str method, struct str uri, struct str type,
+                struct str body)
 {
     struct str path;
     bool aggregated;
@@ -68,7 +69,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct arena *a = arena_new();
     struct api_user admin;
     auth_admin(&admin);
-    struct api_request rq = {.server = server, .arena = a, .user = &admin, .field_manager = STR("fuzz")};
+    struct api_request rq = {
+        .server = server, .arena = a, .user = &admin, .field_manager = STR("fuzz")};
     ask(&rq, method, uri, type, rest);
     loop_sim_run(loop, loop_wall_ms(loop) + 10);
     arena_free(a);

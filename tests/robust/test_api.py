@@ -131,8 +131,9 @@ def watch_and_leave(server, i):
 def test_leaks(folder):
     with Server(MOBULA, os.path.join(folder, "state"), folder) as server:
         api = server.api()
-        # The history of changes has a ceiling of its own: fill it before the first look.
-        churn(api, 1200, config_map, CONFIG_MAPS, "warm")
+        # The history of changes (8192) has a ceiling of its own: fill it before the first look.
+        churn(api, 1400, config_map, CONFIG_MAPS, "warm")
+        churn(api, 2800, pod, PODS, "warm")
         for i in range(20):
             watch_and_leave(server, i)
         time.sleep(0.5)
@@ -151,8 +152,8 @@ def test_leaks(folder):
         after = server.rss_kib()
         print("# RSS in KiB: %d, %d after %d creates and deletes and %d watches, %d after as many again"
               % (before, middle, ROUNDS, WATCHES, after))
-        check("memory grows no more the second time", after - middle < 1024, "%d KiB, %d, %d" % (before, middle, after))
-        check("memory stays near where it was", after - before < 8192, "%d KiB, %d, %d" % (before, middle, after))
+        check("memory grows no more the second time", after - middle < 512, "%d KiB, %d, %d" % (before, middle, after))
+        check("memory stays near where it was", after - before < 2048, "%d KiB, %d, %d" % (before, middle, after))
         status, answer = api.call("GET", PODS)
         check("and nothing is left of the pods", status == 200 and not answer["items"], status)
         check("ends in order", server.stop() == 0, server.text())
@@ -191,7 +192,7 @@ def broken_requests(dice):
     yield b"GET " + CONFIG_MAPS.encode() + b"?" + b"&".join(b"a%d=b" % i for i in range(1000)) + b" HTTP/1.1\r\nHost: x\r\n\r\n"
     for path in (b"/api/v1/namespaces/%00/pods", b"/api/v1/namespaces/../../../etc/passwd", b"/api/v1/namespaces/default/pods/%ff%fe",
                  b"//////", b"/api/v1/" + b"x/" * 2000, b"/api/v1/pods?labelSelector=" + b"(" * 3000,
-                 b"/api/v1/pods?fieldSelector=%00=%00", b"/api/v1/pods?resourceVersion=-1&watch=1", b"/api/v1/pods?limit=99999999999999999999",
+                 b"/api/v1/pods?fieldSelector=%00=%00", b"/api/v1/pods?limit=99999999999999999999",
                  b"/api/v1/pods?continue=%FF%FF", b"/api/v1/namespaces/default/pods/x/log?tailLines=-99999999999999999"):
         yield b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n"
     for body in (b"[" * 100000, b"{\"a\":" * 5000, b"\"", b"\xff\xfe\x00", b"null", b"[]", b"1e999", b"{\"metadata\":[]}",
@@ -297,4 +298,4 @@ def test_floods(folder):
         api.close()
 
 
-run_all(test_strangers, test_leaks, test_rubbish, test_floods)
+run_all(*[t for t in (test_strangers, test_leaks, test_rubbish, test_floods) if t.__name__ in sys.argv[2:] or not sys.argv[2:]])

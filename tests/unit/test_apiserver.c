@@ -89,7 +89,8 @@ static int call(struct fixture *f, struct kube_call c)
 
 static int create(struct fixture *f, const char *plural, const char *text)
 {
-    return call(f, (struct kube_call){.verb = KUBE_CREATE, .plural = plural, .body = yaml(f, text)});
+    return call(f,
+                (struct kube_call){.verb = KUBE_CREATE, .plural = plural, .body = yaml(f, text)});
 }
 static int get(struct fixture *f, const char *plural, const char *name)
 {
@@ -97,18 +98,24 @@ static int get(struct fixture *f, const char *plural, const char *name)
 }
 static int replace(struct fixture *f, const char *plural, const char *name, const struct val *body)
 {
-    return call(f, (struct kube_call){.verb = KUBE_REPLACE, .plural = plural, .name = str_of(name), .body = body});
+    return call(f, (struct kube_call){
+                       .verb = KUBE_REPLACE, .plural = plural, .name = str_of(name), .body = body});
 }
 static int delete_(struct fixture *f, const char *plural, const char *name, const char *options)
 {
-    return call(f, (struct kube_call){.verb = KUBE_DELETE, .plural = plural, .name = str_of(name),
+    return call(f, (struct kube_call){.verb = KUBE_DELETE,
+                                      .plural = plural,
+                                      .name = str_of(name),
                                       .body = options ? yaml(f, options) : NULL});
 }
 static int patch(struct fixture *f, const char *plural, const char *name, enum kube_patch_type type,
                  const char *text)
 {
-    return call(f, (struct kube_call){.verb = KUBE_PATCH, .plural = plural, .name = str_of(name),
-                                      .patch_type = type, .body = yaml(f, text),
+    return call(f, (struct kube_call){.verb = KUBE_PATCH,
+                                      .plural = plural,
+                                      .name = str_of(name),
+                                      .patch_type = type,
+                                      .body = yaml(f, text),
                                       .field_manager = STR("tester")});
 }
 
@@ -132,11 +139,13 @@ static void test_create_and_names(void **state)
     assert_int_equal(create(f, "configmaps", "{metadata: {generateName: gen-}}"), 0);
     assert_int_equal(strlen(text_at(f, "metadata.name")), 9);
     assert_int_equal(create(f, "configmaps", "{data: {}}"), -ERR_INVALID);
-    assert_string_equal(f->err.text, "ConfigMap \"\" is invalid: metadata.name: Required value: name or "
-                                     "generateName is required");
+    assert_string_equal(f->err.text,
+                        "ConfigMap \"\" is invalid: metadata.name: Required value: name or "
+                        "generateName is required");
     assert_int_equal(create(f, "configmaps", "{metadata: {name: A_b}}"), -ERR_INVALID);
     assert_string_equal(f->err.field, "metadata.name");
-    assert_int_equal(call(f, (struct kube_call){.verb = KUBE_CREATE, .plural = "configmaps",
+    assert_int_equal(call(f, (struct kube_call){.verb = KUBE_CREATE,
+                                                .plural = "configmaps",
                                                 .ns = STR("nix"),
                                                 .body = yaml(f, "{metadata: {name: a}}")}),
                      -ERR_NOT_FOUND);
@@ -148,23 +157,32 @@ static void test_create_and_names(void **state)
 static void test_conflict_and_generation(void **state)
 {
     struct fixture *f = *state;
-    assert_int_equal(call(f, (struct kube_call){.verb = KUBE_CREATE, .group = "ray.io", .plural = "rayclusters",
-                                                .body = yaml(f, "{metadata: {name: r}, spec: {headGroupSpec: "
-                                                                "{template: {spec: {}}}, workerGroupSpecs: "
-                                                                "[{groupName: g, template: {}}]}}")}),
-                     0);
+    assert_int_equal(
+        call(f, (struct kube_call){.verb = KUBE_CREATE,
+                                   .group = "ray.io",
+                                   .plural = "rayclusters",
+                                   .body = yaml(f, "{metadata: {name: r}, spec: {headGroupSpec: "
+                                                   "{template: {spec: {}}}, workerGroupSpecs: "
+                                                   "[{groupName: g, template: {}}]}}")}),
+        0);
     assert_int_equal(val_path_int(f->answer, "spec.workerGroupSpecs[0].replicas", -1), 0);
-    assert_int_equal(val_path_int(f->answer, "spec.workerGroupSpecs[0].maxReplicas", 0), 2147483647);
+    assert_int_equal(val_path_int(f->answer, "spec.workerGroupSpecs[0].maxReplicas", 0),
+                     2147483647);
     assert_int_equal(kube_generation(f->answer), 1);
     const struct val *first = f->answer;
-    struct kube_call put = {.verb = KUBE_REPLACE, .group = "ray.io", .plural = "rayclusters", .name = STR("r")};
+    struct kube_call put = {
+        .verb = KUBE_REPLACE, .group = "ray.io", .plural = "rayclusters", .name = STR("r")};
     put.body = val_set_path(f->a, first, "metadata.labels", yaml(f, "{a: b}"));
     assert_int_equal(call(f, put), 0);
     assert_int_equal(kube_generation(f->answer), 1);
     assert_int_equal(call(f, put), -ERR_CONFLICT); /* the version is old now */
     assert_non_null(strstr(f->err.text, "the object has been modified"));
-    struct kube_call status = {.verb = KUBE_PATCH, .group = "ray.io", .plural = "rayclusters", .name = STR("r"),
-                               .subresource = "status", .patch_type = KUBE_PATCH_MERGE,
+    struct kube_call status = {.verb = KUBE_PATCH,
+                               .group = "ray.io",
+                               .plural = "rayclusters",
+                               .name = STR("r"),
+                               .subresource = "status",
+                               .patch_type = KUBE_PATCH_MERGE,
                                .body = yaml(f, "{spec: {rayVersion: x}, status: {state: ready}}")};
     assert_int_equal(call(f, status), 0);
     assert_string_equal(text_at(f, "status.state"), "ready");
@@ -196,9 +214,11 @@ static void test_finalizers(void **state)
     assert_int_equal(delete_(f, "configmaps", "a", NULL), 0);
     assert_true(kube_is_deleting(f->answer));
     assert_int_equal(get(f, "configmaps", "a"), 0);
-    const struct val *more = val_set_path(f->a, f->answer, "metadata.finalizers", yaml(f, "[x.org/f, x.org/g]"));
+    const struct val *more =
+        val_set_path(f->a, f->answer, "metadata.finalizers", yaml(f, "[x.org/f, x.org/g]"));
     assert_int_equal(replace(f, "configmaps", "a", more), -ERR_INVALID);
-    assert_int_equal(patch(f, "configmaps", "a", KUBE_PATCH_MERGE, "{metadata: {finalizers: null}}"), 0);
+    assert_int_equal(
+        patch(f, "configmaps", "a", KUBE_PATCH_MERGE, "{metadata: {finalizers: null}}"), 0);
     assert_int_equal(get(f, "configmaps", "a"), -ERR_NOT_FOUND);
     create(f, "configmaps", "{metadata: {name: b}}");
     assert_int_equal(delete_(f, "configmaps", "b", "{preconditions: {uid: other}}"), -ERR_CONFLICT);
@@ -215,12 +235,18 @@ static void test_pods_die_in_two_steps(void **state)
     assert_int_equal(delete_(f, "pods", "p", NULL), 0); /* nobody has it: at once */
     assert_int_equal(get(f, "pods", "p"), -ERR_NOT_FOUND);
     create(f, "pods", POD);
-    assert_int_equal(call(f, (struct kube_call){.verb = KUBE_CREATE, .plural = "pods", .name = STR("p"),
+    assert_int_equal(call(f, (struct kube_call){.verb = KUBE_CREATE,
+                                                .plural = "pods",
+                                                .name = STR("p"),
                                                 .subresource = "binding",
-                                                .body = yaml(f, "{target: {name: n1}}")}), 0);
-    assert_int_equal(call(f, (struct kube_call){.verb = KUBE_CREATE, .plural = "pods", .name = STR("p"),
+                                                .body = yaml(f, "{target: {name: n1}}")}),
+                     0);
+    assert_int_equal(call(f, (struct kube_call){.verb = KUBE_CREATE,
+                                                .plural = "pods",
+                                                .name = STR("p"),
                                                 .subresource = "binding",
-                                                .body = yaml(f, "{target: {name: n2}}")}), -ERR_CONFLICT);
+                                                .body = yaml(f, "{target: {name: n2}}")}),
+                     -ERR_CONFLICT);
     assert_int_equal(delete_(f, "pods", "p", NULL), 0);
     assert_int_equal(val_path_int(f->answer, "metadata.deletionGracePeriodSeconds", 0), 30);
     assert_string_equal(text_at(f, "metadata.deletionTimestamp"), "2026-11-23T12:00:30Z");
@@ -233,37 +259,49 @@ static void test_pods_die_in_two_steps(void **state)
 static void test_pod_defaults_and_rules(void **state)
 {
     struct fixture *f = *state;
-    assert_int_equal(create(f, "pods",
-                            "{metadata: {name: p}, spec: {nodeSelector: {}, containers: [{name: c, image: a, env: "
-                            "null, resources: {limits: {cpu: 4, memory: 2048Mi}}, livenessProbe: {httpGet: "
-                            "{port: 1}}, ports: [{containerPort: 1}]}]}}"),
-                     0);
+    assert_int_equal(
+        create(
+            f, "pods",
+            "{metadata: {name: p}, spec: {nodeSelector: {}, containers: [{name: c, image: a, env: "
+            "null, resources: {limits: {cpu: 4, memory: 2048Mi}}, livenessProbe: {httpGet: "
+            "{port: 1}}, ports: [{containerPort: 1}]}]}}"),
+        0);
     static const struct {
         const char *path, *text;
-    } wanted[] = {{"spec.restartPolicy", "Always"}, {"spec.dnsPolicy", "ClusterFirst"},
-                  {"spec.schedulerName", "default-scheduler"}, {"spec.serviceAccountName", "default"},
+    } wanted[] = {{"spec.restartPolicy", "Always"},
+                  {"spec.dnsPolicy", "ClusterFirst"},
+                  {"spec.schedulerName", "default-scheduler"},
+                  {"spec.serviceAccountName", "default"},
                   {"spec.containers[0].imagePullPolicy", "Always"},
                   {"spec.containers[0].resources.requests.cpu", "4"},
                   {"spec.containers[0].resources.limits.memory", "2Gi"},
                   {"spec.containers[0].livenessProbe.httpGet.scheme", "HTTP"},
-                  {"spec.containers[0].ports[0].protocol", "TCP"}, {"status.qosClass", "Guaranteed"}};
+                  {"spec.containers[0].ports[0].protocol", "TCP"},
+                  {"status.qosClass", "Guaranteed"}};
     for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
         assert_string_equal(text_at(f, wanted[i].path), wanted[i].text);
     assert_int_equal(val_path_int(f->answer, "spec.terminationGracePeriodSeconds", 0), 30);
     assert_int_equal(val_path_int(f->answer, "spec.tolerations[1].tolerationSeconds", 0), 300);
     assert_null(val_path(f->answer, "spec.nodeSelector"));
     assert_null(val_path(f->answer, "spec.containers[0].env"));
-    assert_int_equal(patch(f, "pods", "p", KUBE_PATCH_STRATEGIC,
-                           "{spec: {containers: [{name: c, image: b}]}}"), 0);
+    assert_int_equal(
+        patch(f, "pods", "p", KUBE_PATCH_STRATEGIC, "{spec: {containers: [{name: c, image: b}]}}"),
+        0);
     assert_string_equal(text_at(f, "spec.containers[0].image"), "b");
-    assert_int_equal(patch(f, "pods", "p", KUBE_PATCH_MERGE, "{spec: {nodeName: nn}}"), -ERR_INVALID);
+    assert_int_equal(patch(f, "pods", "p", KUBE_PATCH_MERGE, "{spec: {nodeName: nn}}"),
+                     -ERR_INVALID);
     assert_non_null(strstr(f->err.text, "pod updates may not change fields other than"));
-    assert_int_equal(create(f, "pods", "{metadata: {name: q}, spec: {containers: []}}"), -ERR_INVALID);
+    assert_int_equal(create(f, "pods", "{metadata: {name: q}, spec: {containers: []}}"),
+                     -ERR_INVALID);
     assert_string_equal(f->err.text, "Pod \"q\" is invalid: spec.containers: Required value");
-    assert_int_equal(create(f, "pods", "{metadata: {name: q}, spec: {serviceAccountName: nix, containers: [{name: "
-                                       "c, image: a}]}}"), -ERR_FORBIDDEN);
-    assert_int_equal(create(f, "pods", "{metadata: {name: q}, spec: {priority: high, containers: [{name: c}]}}"),
-                     -ERR_BAD_REQUEST);
+    assert_int_equal(
+        create(f, "pods",
+               "{metadata: {name: q}, spec: {serviceAccountName: nix, containers: [{name: "
+               "c, image: a}]}}"),
+        -ERR_FORBIDDEN);
+    assert_int_equal(
+        create(f, "pods", "{metadata: {name: q}, spec: {priority: high, containers: [{name: c}]}}"),
+        -ERR_BAD_REQUEST);
     assert_non_null(strstr(f->err.text, "json: cannot unmarshal string into Go struct field"));
 }
 
@@ -273,9 +311,11 @@ static void test_garbage(void **state)
     create(f, "configmaps", "{metadata: {name: owner}}");
     struct str uid = kube_uid(f->answer);
     const struct val *owner = val_array(
-        f->a, (const struct val *[]){kube_owner_ref(f->a, val_set(f->a, val_set(f->a, f->answer, "kind",
-                                                    val_text(f->a, "ConfigMap")), "apiVersion",
-                                                    val_text(f->a, "v1")))}, 1);
+        f->a,
+        (const struct val *[]){kube_owner_ref(
+            f->a, val_set(f->a, val_set(f->a, f->answer, "kind", val_text(f->a, "ConfigMap")),
+                          "apiVersion", val_text(f->a, "v1")))},
+        1);
     static const char *const names[] = {"one", "two"};
     for (size_t i = 0; i < 2; i++) {
         const struct val *body = val_set_path(f->a, yaml(f, "{metadata: {}}"), "metadata.name",
@@ -291,9 +331,11 @@ static void test_garbage(void **state)
     assert_int_equal(get(f, "secrets", "one"), -ERR_NOT_FOUND);
     assert_int_equal(get(f, "secrets", "two"), -ERR_NOT_FOUND);
     /* an owner that never was */
-    call(f, (struct kube_call){.verb = KUBE_CREATE, .plural = "secrets",
-                               .body = yaml(f, "{metadata: {name: lost, ownerReferences: [{apiVersion: v1, kind: "
-                                               "Pod, name: x, uid: never}]}}")});
+    call(f, (struct kube_call){
+                .verb = KUBE_CREATE,
+                .plural = "secrets",
+                .body = yaml(f, "{metadata: {name: lost, ownerReferences: [{apiVersion: v1, kind: "
+                                "Pod, name: x, uid: never}]}}")});
     settle(f);
     assert_int_equal(get(f, "secrets", "lost"), -ERR_NOT_FOUND);
     assert_true(uid.n > 0);
@@ -305,9 +347,11 @@ static void test_foreground_and_orphan(void **state)
     static const char *const policies[] = {"Foreground", "Orphan"};
     for (size_t i = 0; i < 2; i++) {
         create(f, "configmaps", "{metadata: {name: owner}}");
-        const struct val *ref = val_array(f->a, (const struct val *[]){kube_owner_ref(f->a, f->answer)}, 1);
-        const struct val *body = val_set_path(
-            f->a, yaml(f, "{metadata: {name: child, finalizers: [x.org/slow]}}"), "metadata.ownerReferences", ref);
+        const struct val *ref =
+            val_array(f->a, (const struct val *[]){kube_owner_ref(f->a, f->answer)}, 1);
+        const struct val *body =
+            val_set_path(f->a, yaml(f, "{metadata: {name: child, finalizers: [x.org/slow]}}"),
+                         "metadata.ownerReferences", ref);
         call(f, (struct kube_call){.verb = KUBE_CREATE, .plural = "secrets", .body = body});
         const char *options = arena_strf(f->a, "{propagationPolicy: %s}", policies[i]).p;
         assert_int_equal(delete_(f, "configmaps", "owner", options), 0);
@@ -329,12 +373,17 @@ static void test_lists(void **state)
 {
     struct fixture *f = *state;
     for (int i = 0; i < 5; i++)
-        create(f, "secrets", arena_strf(f->a, "{metadata: {name: s%d, labels: {num: '%d', odd: '%d'}}}", i, i, i % 2).p);
-    struct kube_call list = {.verb = KUBE_LIST, .plural = "secrets", .label_selector = STR("odd=1,num in (1,2,3)")};
+        create(
+            f, "secrets",
+            arena_strf(f->a, "{metadata: {name: s%d, labels: {num: '%d', odd: '%d'}}}", i, i, i % 2)
+                .p);
+    struct kube_call list = {
+        .verb = KUBE_LIST, .plural = "secrets", .label_selector = STR("odd=1,num in (1,2,3)")};
     assert_int_equal(call(f, list), 0);
     assert_int_equal(val_len(val_get(f->answer, "items")), 2);
     assert_string_equal(text_at(f, "kind"), "SecretList");
-    list = (struct kube_call){.verb = KUBE_LIST, .plural = "secrets", .field_selector = STR("metadata.name!=s0")};
+    list = (struct kube_call){
+        .verb = KUBE_LIST, .plural = "secrets", .field_selector = STR("metadata.name!=s0")};
     assert_int_equal(call(f, list), 0);
     assert_int_equal(val_len(val_get(f->answer, "items")), 4);
     list.field_selector = STR("spec.x=1");
@@ -347,7 +396,8 @@ static void test_lists(void **state)
         list.continue_token = val_path_str(f->answer, "metadata.continue");
     } while (list.continue_token.n);
     assert_int_equal(seen, 5);
-    struct kube_call all = {.verb = KUBE_DELETE_COLLECTION, .plural = "secrets", .label_selector = STR("odd=0")};
+    struct kube_call all = {
+        .verb = KUBE_DELETE_COLLECTION, .plural = "secrets", .label_selector = STR("odd=0")};
     assert_int_equal(call(f, all), 0);
     assert_int_equal(call(f, (struct kube_call){.verb = KUBE_LIST, .plural = "secrets"}), 0);
     assert_int_equal(val_len(val_get(f->answer, "items")), 2);
@@ -368,7 +418,8 @@ static void on_event(void *ctx, enum kube_event event, const struct val *object)
     static const char letters[] = "AMDBE";
     struct seen *s = ctx;
     size_t n = strlen(s->text);
-    snprintf(s->text + n, sizeof(s->text) - n, "%c:%.*s ", letters[event], STR_ARG(kube_name(object)));
+    snprintf(s->text + n, sizeof(s->text) - n, "%c:%.*s ", letters[event],
+             STR_ARG(kube_name(object)));
     s->last = val_keep(s->f->a, object);
 }
 
@@ -385,7 +436,10 @@ static void test_watch(void **state)
     struct seen s = {.f = f};
     create(f, "secrets", "{metadata: {name: a, labels: {in: 'yes'}}}");
     struct str since = arena_str(f->a, kube_resource_version(f->answer));
-    struct kube_call c = {.group = "", .version = "v1", .plural = "secrets", .ns = STR("default"),
+    struct kube_call c = {.group = "",
+                          .version = "v1",
+                          .plural = "secrets",
+                          .ns = STR("default"),
                           .label_selector = STR("in=yes")};
     struct kube_watch *w = f->api->ops->watch(f->api, &c, on_event, on_end, &s);
     assert_string_equal(s.text, "");
@@ -421,11 +475,13 @@ static void test_watch_too_old(void **state)
     struct seen s = {.f = f};
     for (int i = 0; i < STORE_HISTORY_DEFAULT + 10; i++) {
         struct err err = ERR_INIT;
-        assert_int_equal(store_put(f->server->store, "t", STR_NULL, STR("x"), val_int(f->a, i), &err), 0);
+        assert_int_equal(
+            store_put(f->server->store, "t", STR_NULL, STR("x"), val_int(f->a, i), &err), 0);
         if (i % 1000 == 0)
             settle(f);
     }
-    struct kube_call c = {.group = "", .version = "v1", .plural = "secrets", .resource_version = STR("1")};
+    struct kube_call c = {
+        .group = "", .version = "v1", .plural = "secrets", .resource_version = STR("1")};
     struct kube_watch *w = f->api->ops->watch(f->api, &c, on_event, on_end, &s);
     settle(f);
     assert_true(s.ended);
@@ -465,29 +521,42 @@ static void test_namespaces(void **state)
     assert_int_equal(create(f, "namespaces", "{metadata: {name: nn}}"), 0);
     assert_string_equal(text_at(f, "status.phase"), "Active");
     settle(f);
-    struct kube_call c = {.verb = KUBE_GET, .plural = "serviceaccounts", .ns = STR("nn"), .name = STR("default")};
+    struct kube_call c = {
+        .verb = KUBE_GET, .plural = "serviceaccounts", .ns = STR("nn"), .name = STR("default")};
     assert_int_equal(call(f, c), 0);
-    call(f, (struct kube_call){.verb = KUBE_CREATE, .plural = "secrets", .ns = STR("nn"),
+    call(f, (struct kube_call){.verb = KUBE_CREATE,
+                               .plural = "secrets",
+                               .ns = STR("nn"),
                                .body = yaml(f, "{metadata: {name: s, finalizers: [x.org/f]}}")});
     assert_int_equal(delete_(f, "namespaces", "nn", NULL), 0);
     assert_string_equal(text_at(f, "status.phase"), "Terminating");
     settle(f);
     assert_int_equal(get(f, "namespaces", "nn"), 0); /* something in it has not let go */
-    call(f, (struct kube_call){.verb = KUBE_CREATE, .plural = "secrets", .ns = STR("nn"),
+    call(f, (struct kube_call){.verb = KUBE_CREATE,
+                               .plural = "secrets",
+                               .ns = STR("nn"),
                                .body = yaml(f, "{metadata: {name: t}}")});
     assert_int_equal(f->rc, -ERR_FORBIDDEN);
-    call(f, (struct kube_call){.verb = KUBE_PATCH, .plural = "secrets", .ns = STR("nn"), .name = STR("s"),
-                               .patch_type = KUBE_PATCH_MERGE, .body = yaml(f, "{metadata: {finalizers: null}}")});
+    call(f, (struct kube_call){.verb = KUBE_PATCH,
+                               .plural = "secrets",
+                               .ns = STR("nn"),
+                               .name = STR("s"),
+                               .patch_type = KUBE_PATCH_MERGE,
+                               .body = yaml(f, "{metadata: {finalizers: null}}")});
     settle(f);
     assert_int_equal(get(f, "namespaces", "nn"), -ERR_NOT_FOUND);
     assert_int_equal(delete_(f, "namespaces", "default", NULL), -ERR_FORBIDDEN);
 }
 
 static const char thing_crd[] =
-    "{metadata: {name: things.x.org}, spec: {group: x.org, scope: Namespaced, names: {kind: Thing, plural: things}, "
-    "versions: [{name: v1, served: true, storage: true, subresources: {status: {}}, schema: {openAPIV3Schema: "
-    "{type: object, properties: {spec: {type: object, required: [num], properties: {num: {type: integer, minimum: 1, "
-    "maximum: 9}, color: {type: string, enum: [red, green], default: red}, code: {type: string, pattern: "
+    "{metadata: {name: things.x.org}, spec: {group: x.org, scope: Namespaced, names: {kind: Thing, "
+    "plural: things}, "
+    "versions: [{name: v1, served: true, storage: true, subresources: {status: {}}, schema: "
+    "{openAPIV3Schema: "
+    "{type: object, properties: {spec: {type: object, required: [num], properties: {num: {type: "
+    "integer, minimum: 1, "
+    "maximum: 9}, color: {type: string, enum: [red, green], default: red}, code: {type: string, "
+    "pattern: "
     "'^[a-z]+$'}, any: {x-kubernetes-int-or-string: true}, free: {type: object, "
     "x-kubernetes-preserve-unknown-fields: true}}}, status: {type: object, "
     "x-kubernetes-preserve-unknown-fields: true}}}}}]}}";
@@ -495,29 +564,40 @@ static const char thing_crd[] =
 static int thing(struct fixture *f, const char *spec)
 {
     const char *text = arena_strf(f->a, "{metadata: {generateName: t}, spec: %s}", spec).p;
-    return call(f, (struct kube_call){.verb = KUBE_CREATE, .group = "x.org", .plural = "things",
-                                      .body = yaml(f, text)});
+    return call(
+        f, (struct kube_call){
+               .verb = KUBE_CREATE, .group = "x.org", .plural = "things", .body = yaml(f, text)});
 }
 
 static void test_definitions(void **state)
 {
     struct fixture *f = *state;
     assert_int_equal(thing(f, "{num: 1}"), -ERR_NOT_FOUND);
-    assert_int_equal(call(f, (struct kube_call){.verb = KUBE_CREATE, .group = "apiextensions.k8s.io",
+    assert_int_equal(call(f, (struct kube_call){.verb = KUBE_CREATE,
+                                                .group = "apiextensions.k8s.io",
                                                 .plural = "customresourcedefinitions",
-                                                .body = yaml(f, thing_crd)}), 0);
+                                                .body = yaml(f, thing_crd)}),
+                     0);
     assert_string_equal(text_at(f, "spec.names.listKind"), "ThingList");
     assert_int_equal(thing(f, "{num: 3, extra: 1, free: {kept: 1}, any: '5%'}"), 0);
     assert_string_equal(text_at(f, "spec.color"), "red");
     assert_null(val_path(f->answer, "spec.extra"));
     assert_int_equal(val_path_int(f->answer, "spec.free.kept", 0), 1);
-    static const char *const wrong[] = {"{}", "{num: 0}", "{num: 10}", "{num: one}", "{num: 1, color: blue}",
-                                        "{num: 1, code: A}", "{num: 1, any: true}", "[]"};
+    static const char *const wrong[] = {"{}",
+                                        "{num: 0}",
+                                        "{num: 10}",
+                                        "{num: one}",
+                                        "{num: 1, color: blue}",
+                                        "{num: 1, code: A}",
+                                        "{num: 1, any: true}",
+                                        "[]"};
     for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
         assert_int_equal(thing(f, wrong[i]), -ERR_INVALID);
-    assert_int_equal(call(f, (struct kube_call){.verb = KUBE_DELETE, .group = "apiextensions.k8s.io",
+    assert_int_equal(call(f, (struct kube_call){.verb = KUBE_DELETE,
+                                                .group = "apiextensions.k8s.io",
                                                 .plural = "customresourcedefinitions",
-                                                .name = STR("things.x.org")}), 0);
+                                                .name = STR("things.x.org")}),
+                     0);
     settle(f);
     assert_int_equal(thing(f, "{num: 1}"), -ERR_NOT_FOUND);
     assert_int_equal(store_count(f->server->store, "x.org/things"), 0);
@@ -527,18 +607,25 @@ static void test_apply(void **state)
 {
     struct fixture *f = *state;
     assert_int_equal(patch(f, "configmaps", "c", KUBE_PATCH_APPLY,
-                           "{apiVersion: v1, kind: ConfigMap, data: {a: '1', b: '2'}}"), 0);
+                           "{apiVersion: v1, kind: ConfigMap, data: {a: '1', b: '2'}}"),
+                     0);
     assert_int_equal(patch(f, "configmaps", "c", KUBE_PATCH_MERGE, "{data: {other: x}}"), 0);
     assert_int_equal(patch(f, "configmaps", "c", KUBE_PATCH_APPLY,
-                           "{apiVersion: v1, kind: ConfigMap, data: {a: '3'}}"), 0);
+                           "{apiVersion: v1, kind: ConfigMap, data: {a: '3'}}"),
+                     0);
     assert_string_equal(text_at(f, "data.a"), "3");
     assert_null(val_path(f->answer, "data.b")); /* given up */
     assert_string_equal(text_at(f, "data.other"), "x");
-    struct kube_call second = {.verb = KUBE_PATCH, .plural = "configmaps", .name = STR("c"),
-                               .patch_type = KUBE_PATCH_APPLY, .field_manager = STR("second"),
-                               .body = yaml(f, "{apiVersion: v1, kind: ConfigMap, data: {a: '4'}}")};
+    struct kube_call second = {.verb = KUBE_PATCH,
+                               .plural = "configmaps",
+                               .name = STR("c"),
+                               .patch_type = KUBE_PATCH_APPLY,
+                               .field_manager = STR("second"),
+                               .body =
+                                   yaml(f, "{apiVersion: v1, kind: ConfigMap, data: {a: '4'}}")};
     assert_int_equal(call(f, second), -ERR_CONFLICT);
-    assert_string_equal(f->err.text, "Apply failed with 1 conflict: conflict with \"tester\": .data.a");
+    assert_string_equal(f->err.text,
+                        "Apply failed with 1 conflict: conflict with \"tester\": .data.a");
     second.force = true;
     assert_int_equal(call(f, second), 0);
     assert_string_equal(text_at(f, "data.a"), "4");
@@ -548,16 +635,25 @@ static void test_apply(void **state)
 static void test_services(void **state)
 {
     struct fixture *f = *state;
-    assert_int_equal(create(f, "services", "{metadata: {name: s}, spec: {ports: [{port: 80}]}}"), 0);
+    assert_int_equal(create(f, "services", "{metadata: {name: s}, spec: {ports: [{port: 80}]}}"),
+                     0);
     struct str ip = arena_str(f->a, val_path_str(f->answer, "spec.clusterIP"));
     assert_true(str_starts(ip, STR("10.96.")));
     assert_int_equal(val_path_int(f->answer, "spec.ports[0].targetPort", 0), 80);
     const struct val *without = val_set_path(f->a, f->answer, "spec.clusterIP", NULL);
-    assert_int_equal(replace(f, "services", "s", val_set_path(f->a, without, "spec.clusterIPs", NULL)), 0);
+    assert_int_equal(
+        replace(f, "services", "s", val_set_path(f->a, without, "spec.clusterIPs", NULL)), 0);
     assert_string_equal(text_at(f, "spec.clusterIP"), arena_c(f->a, ip));
-    assert_int_equal(create(f, "services", arena_strf(f->a, "{metadata: {name: t}, spec: {clusterIP: %s, ports: "
-                                                            "[{port: 80}]}}", ip.p).p), -ERR_INVALID);
-    assert_int_equal(create(f, "services", "{metadata: {name: h}, spec: {clusterIP: None, ports: [{port: 80}]}}"), 0);
+    assert_int_equal(create(f, "services",
+                            arena_strf(f->a,
+                                       "{metadata: {name: t}, spec: {clusterIP: %s, ports: "
+                                       "[{port: 80}]}}",
+                                       ip.p)
+                                .p),
+                     -ERR_INVALID);
+    assert_int_equal(create(f, "services",
+                            "{metadata: {name: h}, spec: {clusterIP: None, ports: [{port: 80}]}}"),
+                     0);
     assert_string_equal(text_at(f, "spec.clusterIPs[0]"), "None");
 }
 
@@ -565,25 +661,37 @@ static void test_permissions(void **state)
 {
     struct fixture *f = *state;
     struct str account = STR("system:serviceaccount:default:bob");
-    struct api_user bob = {.name = account, .groups = {STR("system:serviceaccounts")}, .groups_n = 1};
-    assert_false(authorize_ask(f->server, &bob, "get", STR(""), STR("pods"), STR_NULL, STR("default"), STR("x")));
-    call(f, (struct kube_call){.verb = KUBE_CREATE, .group = "rbac.authorization.k8s.io", .plural = "roles",
-                               .body = yaml(f, "{metadata: {name: r}, rules: [{apiGroups: [''], resources: [pods, "
-                                               "pods/log], verbs: [get], resourceNames: []}]}")});
-    call(f, (struct kube_call){.verb = KUBE_CREATE, .group = "rbac.authorization.k8s.io", .plural = "rolebindings",
-                               .body = yaml(f, "{metadata: {name: b}, roleRef: {kind: Role, name: r}, subjects: "
-                                               "[{kind: ServiceAccount, name: bob, namespace: default}]}")});
+    struct api_user bob = {
+        .name = account, .groups = {STR("system:serviceaccounts")}, .groups_n = 1};
+    assert_false(authorize_ask(f->server, &bob, "get", STR(""), STR("pods"), STR_NULL,
+                               STR("default"), STR("x")));
+    call(f, (struct kube_call){
+                .verb = KUBE_CREATE,
+                .group = "rbac.authorization.k8s.io",
+                .plural = "roles",
+                .body = yaml(f, "{metadata: {name: r}, rules: [{apiGroups: [''], resources: [pods, "
+                                "pods/log], verbs: [get], resourceNames: []}]}")});
+    call(f, (struct kube_call){
+                .verb = KUBE_CREATE,
+                .group = "rbac.authorization.k8s.io",
+                .plural = "rolebindings",
+                .body = yaml(f, "{metadata: {name: b}, roleRef: {kind: Role, name: r}, subjects: "
+                                "[{kind: ServiceAccount, name: bob, namespace: default}]}")});
     assert_int_equal(f->rc, 0);
     static const struct {
         const char *verb, *resource, *sub, *ns;
         bool allowed;
-    } asked[] = {{"get", "pods", "", "default", true},      {"get", "pods", "log", "default", true},
-                 {"get", "pods", "exec", "default", false}, {"list", "pods", "", "default", false},
-                 {"get", "pods", "", "kube-system", false}, {"get", "secrets", "", "default", false},
+    } asked[] = {{"get", "pods", "", "default", true},
+                 {"get", "pods", "log", "default", true},
+                 {"get", "pods", "exec", "default", false},
+                 {"list", "pods", "", "default", false},
+                 {"get", "pods", "", "kube-system", false},
+                 {"get", "secrets", "", "default", false},
                  {"get", "pods", "", "", false}};
     for (size_t i = 0; i < ARRAY_SIZE(asked); i++)
-        assert_int_equal(authorize_ask(f->server, &bob, asked[i].verb, STR(""), str_of(asked[i].resource),
-                                       str_of(asked[i].sub), str_of(asked[i].ns), STR("x")),
+        assert_int_equal(authorize_ask(f->server, &bob, asked[i].verb, STR(""),
+                                       str_of(asked[i].resource), str_of(asked[i].sub),
+                                       str_of(asked[i].ns), STR("x")),
                          asked[i].allowed);
 }
 
@@ -610,27 +718,83 @@ static void test_tokens(void **state)
 static void test_events_have_two_forms(void **state)
 {
     struct fixture *f = *state;
-    create(f, "events", "{metadata: {name: e}, involvedObject: {kind: Pod, name: p, namespace: default}, message: m, "
-                        "reason: R, type: Normal, source: {component: c}}");
+    create(f, "events",
+           "{metadata: {name: e}, involvedObject: {kind: Pod, name: p, namespace: default}, "
+           "message: m, "
+           "reason: R, type: Normal, source: {component: c}}");
     assert_int_equal(f->rc, 0);
-    assert_int_equal(call(f, (struct kube_call){.verb = KUBE_GET, .group = "events.k8s.io", .plural = "events",
-                                                .name = STR("e")}), 0);
+    assert_int_equal(call(f, (struct kube_call){.verb = KUBE_GET,
+                                                .group = "events.k8s.io",
+                                                .plural = "events",
+                                                .name = STR("e")}),
+                     0);
     assert_string_equal(text_at(f, "note"), "m");
     assert_string_equal(text_at(f, "regarding.name"), "p");
-    assert_int_equal(call(f, (struct kube_call){.verb = KUBE_LIST, .plural = "events",
-                                                .field_selector = STR("involvedObject.name=p,type=Normal")}), 0);
+    assert_int_equal(
+        call(f, (struct kube_call){.verb = KUBE_LIST,
+                                   .plural = "events",
+                                   .field_selector = STR("involvedObject.name=p,type=Normal")}),
+        0);
     assert_int_equal(val_len(val_get(f->answer, "items")), 1);
+}
+
+static void test_events_go_after_an_hour(void **state)
+{
+    struct fixture *f = *state;
+    create(f, "events",
+           "{metadata: {name: e}, involvedObject: {kind: Pod, name: p, namespace: default}}");
+    loop_sim_run(f->loop, loop_wall_ms(f->loop) + 58 * 60000);
+    assert_int_equal(get(f, "events", "e"), 0);
+    patch(f, "events", "e", KUBE_PATCH_MERGE,
+          "{lastTimestamp: '2026-11-23T12:58:00Z'}"); /* seen again */
+    loop_sim_run(f->loop, loop_wall_ms(f->loop) + 50 * 60000);
+    assert_int_equal(get(f, "events", "e"), 0);
+    loop_sim_run(f->loop, loop_wall_ms(f->loop) + 20 * 60000);
+    assert_int_equal(get(f, "events", "e"), -ERR_NOT_FOUND);
+}
+
+static void test_claims_in_use_stay(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(create(f, "persistentvolumeclaims",
+                            "{metadata: {name: c}, spec: {accessModes: [ReadWriteMany], "
+                            "resources: {requests: {storage: 1Gi}}}}"),
+                     0);
+    create(f, "pods",
+           "{metadata: {name: p}, spec: {containers: [{name: a, image: b}], volumes: [{name: v, "
+           "persistentVolumeClaim: {claimName: c}}]}}");
+    assert_int_equal(delete_(f, "persistentvolumeclaims", "c", NULL), 0);
+    settle(f);
+    assert_int_equal(get(f, "persistentvolumeclaims", "c"), 0);
+    assert_int_equal(delete_(f, "pods", "p", NULL), 0);
+    settle(f);
+    assert_int_equal(get(f, "persistentvolumeclaims", "c"), -ERR_NOT_FOUND);
 }
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_create_and_names), CASE(test_conflict_and_generation), CASE(test_finalizers),
-        CASE(test_pods_die_in_two_steps), CASE(test_pod_defaults_and_rules), CASE(test_garbage),
-        CASE(test_foreground_and_orphan), CASE(test_lists), CASE(test_watch), CASE(test_watch_too_old),
-        CASE(test_freed_api_answers_nobody), CASE(test_namespaces), CASE(test_definitions), CASE(test_apply),
-        CASE(test_services), CASE(test_permissions), CASE(test_tokens), CASE(test_events_have_two_forms),
+        CASE(test_create_and_names),
+        CASE(test_conflict_and_generation),
+        CASE(test_finalizers),
+        CASE(test_pods_die_in_two_steps),
+        CASE(test_pod_defaults_and_rules),
+        CASE(test_garbage),
+        CASE(test_foreground_and_orphan),
+        CASE(test_lists),
+        CASE(test_watch),
+        CASE(test_watch_too_old),
+        CASE(test_freed_api_answers_nobody),
+        CASE(test_namespaces),
+        CASE(test_definitions),
+        CASE(test_apply),
+        CASE(test_services),
+        CASE(test_permissions),
+        CASE(test_tokens),
+        CASE(test_events_have_two_forms),
+        CASE(test_events_go_after_an_hour),
+        CASE(test_claims_in_use_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -182,9 +182,9 @@ static void test_signals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order),       cmocka_unit_test(test_equal_times_keep_their_order),
+        cmocka_unit_test(test_order),           cmocka_unit_test(test_equal_times_keep_their_order),
         cmocka_unit_test(test_sim_dice_repeat), cmocka_unit_test(test_work),
-        cmocka_unit_test(test_descriptors), cmocka_unit_test(test_signals),
+        cmocka_unit_test(test_descriptors),     cmocka_unit_test(test_signals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

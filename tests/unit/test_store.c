@@ -189,10 +189,11 @@ static void test_full(void **state)
         struct arena *a = arena_new();
         char name[16];
         snprintf(name, sizeof(name), "big%d", i);
-        assert_int_equal(store_put(store, "t", STR("ns"), str_of(name),
-                                   val_obj(a, "n", val_int(a, i), "x",
-                                           val_string(a, (struct str){text, 20000})),
-                                   &err), 0);
+        assert_int_equal(
+            store_put(store, "t", STR("ns"), str_of(name),
+                      val_obj(a, "n", val_int(a, i), "x", val_string(a, (struct str){text, 20000})),
+                      &err),
+            0);
         arena_free(a);
         rc = wait_durable(loop, store);
         kept += rc == 0;
@@ -200,7 +201,8 @@ static void test_full(void **state)
     assert_int_equal(rc, -ERR_IO); /* the one that did not fit was not acknowledged */
     assert_true(kept > 0 && kept < 40);
     struct arena *a = arena_new();
-    assert_int_equal(store_put(store, "t", STR("ns"), STR("more"), val_empty_object(), &err), -ERR_IO);
+    assert_int_equal(store_put(store, "t", STR("ns"), STR("more"), val_empty_object(), &err),
+                     -ERR_IO);
     assert_non_null(strstr(err.text, "read-only"));
     assert_non_null(strstr(err.text, "no space left"));
     arena_free(a);
@@ -340,8 +342,13 @@ static void test_kill_9(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order_and_ranges), CASE(test_replay), CASE(test_history_is_bounded),
-        CASE(test_second_user), CASE(test_full), CASE(test_damage_is_noticed), CASE(test_kill_9),
+        cmocka_unit_test(test_order_and_ranges),
+        CASE(test_replay),
+        CASE(test_history_is_bounded),
+        CASE(test_second_user),
+        CASE(test_full),
+        CASE(test_damage_is_noticed),
+        CASE(test_kill_9),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
