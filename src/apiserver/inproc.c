@@ -19,6 +19,7 @@ struct call {
     struct arena *arena;
     struct api_request rq;
     struct str group, version, plural; /* found when it runs: a CRD may come or go before */
+    const struct val *answer;          /* own reference, while the disk is waited for */
     kube_done_fn done;
     void *ctx;
 };
@@ -50,6 +51,7 @@ static void call_unlink(struct call *call)
 static void call_free(struct call *call)
 {
     call_unlink(call);
+    val_unref(call->answer);
     arena_free(call->arena);
     free(call);
 }
@@ -77,7 +79,7 @@ static void call_answer(struct call *call, int rc, const struct val *answer, con
 static void on_durable(void *ctx, int rc, const struct err *err)
 {
     struct call *call = ctx;
-    call_answer(call, rc, rc < 0 ? NULL : call->rq.answer, err);
+    call_answer(call, rc, rc < 0 ? NULL : call->answer, err);
 }
 
 static void run_call(void *ctx)
@@ -102,10 +104,15 @@ static void run_call(void *ctx)
         call_answer(call, -(int)err.code, rq->answer, &err);
         return;
     }
-    if (rq->wrote)
-        store_when_durable(rq->server->store, on_durable, call);
-    else
-        call_answer(call, 0, rq->answer, NULL);
+    if (rq->wrote) { /* thousands may wait: only the answer is kept */
+        struct store *store = rq->server->store;
+        call->answer = val_ref(rq->answer);
+        call->arena = arena_free(call->arena);
+        call->rq = (struct api_request){0};
+        store_when_durable(store, on_durable, call);
+        return;
+    }
+    call_answer(call, 0, rq->answer, NULL);
 }
 
 static const struct api_user *admin_user(struct arena *a)

@@ -22,6 +22,7 @@ struct journal_batch {
     VEC(struct journal_row) rows;
     VEC(uint64_t) drops; /* revisions to forget */
     uint64_t floor;      /* rows at or below may lack what they replace */
+    size_t bytes;        /* of all rows */
 };
 
 int journal_open(const char *dir, int64_t max_bytes, struct journal **ret,

@@ -435,7 +435,7 @@ bool store_is_durable(const struct store *store)
 int store_writable(const struct store *store, struct err *err)
 {
     if (store->refused.code == ERR_NONE) {
-        if (store->pending.rows.n >= STORE_MAX_BATCH_ROWS)
+        if (store->pending.bytes >= STORE_MAX_PENDING_BYTES)
             return err_set(err, ERR_TOO_MANY, "the store has %zu changes waiting for the disk",
                            store->pending.rows.n);
         return 0;
@@ -470,6 +470,7 @@ static void journal_add(struct store *store, const struct store_event *event, ui
                               .body = block + n,
                               .body_n = body.n};
     vec_push(&store->pending.rows, NULL, row);
+    store->pending.bytes += n + body.n;
     start_soon(store);
 }
 

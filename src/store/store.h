@@ -18,11 +18,11 @@
 #include "io/loop.h"
 #include "value/value.h"
 
-#define STORE_HISTORY_DEFAULT 8192 /* changes kept for watches */
-#define STORE_REVISION_GAP    1000
-#define STORE_MAX_BYTES       (2ll << 30) /* the journal's file; as etcd's default quota */
-#define STORE_RETRY_MS        1000
-#define STORE_MAX_BATCH_ROWS  4096
+#define STORE_HISTORY_DEFAULT   8192 /* changes kept for watches */
+#define STORE_REVISION_GAP      1000
+#define STORE_MAX_BYTES         (2ll << 30) /* the journal's file; as etcd's default quota */
+#define STORE_RETRY_MS          1000
+#define STORE_MAX_PENDING_BYTES (64u << 20) /* waiting for the disk */
 
 struct store;
 

@@ -461,7 +461,7 @@ def main():
         report("udp_which_address_am_i off line", off_line(library))
     else:
         print(f"ok {number + 1} - udp_which_address_am_i off line # SKIP no user namespaces")
-    print(f"{len(CASES) + 1 - failed} passed, {failed} failed")
+    print(f"# {len(CASES) + 1 - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 

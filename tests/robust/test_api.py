@@ -267,6 +267,32 @@ def test_rubbish(folder):
         check("ends in order", server.stop() == 0, server.text())
 
 
+def cpu_ms(pid):
+    with open("/proc/%d/stat" % pid) as f:
+        fields = f.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * 1000 // os.sysconf("SC_CLK_TCK")
+
+
+def test_unfinished_words(folder):
+    with Server(MOBULA, os.path.join(folder, "state"), folder) as server:
+        api = server.api()
+        status_of(api)
+        for name, data in (("nothing", b""), ("half a TLS record", b"\x16\x03\x01"), ("no TLS", b"GET / HT")):
+            with socket.create_connection((api.host, int(api.port)), 5) as s:
+                s.sendall(data)
+                time.sleep(0.2)
+                before = cpu_ms(server.pid)
+                time.sleep(1)
+                used = cpu_ms(server.pid) - before
+                check("a client that says %s and waits costs no time" % name, used <= 100, "%d ms of CPU a second" % used)
+        with tls_socket(api) as s:
+            s.sendall(b"GET /api HTTP/1.1\r\nHo")
+            before = cpu_ms(server.pid)
+            time.sleep(1)
+            check("nor does half a request", cpu_ms(server.pid) - before <= 100)
+        check("and others are served", status_of(server.api()) == 200)
+
+
 def test_floods(folder):
     with Server(MOBULA, os.path.join(folder, "state"), folder) as server:
         api = server.api()
@@ -298,4 +324,4 @@ def test_floods(folder):
         api.close()
 
 
-run_all(*[t for t in (test_strangers, test_leaks, test_rubbish, test_floods) if t.__name__ in sys.argv[2:] or not sys.argv[2:]])
+run_all(test_strangers, test_leaks, test_rubbish, test_unfinished_words, test_floods)
