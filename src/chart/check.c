@@ -275,7 +275,9 @@ static int check_resources(struct check *c, struct str path, const struct val *r
         const struct val *amounts = val_get(resources, names[n]);
         struct str own_path = path_of(c, path, str_of(names[n]));
 
-        if (!val_is(amounts, VAL_OBJECT) && !val_is(amounts, VAL_NULL))
+        if (!amounts || val_is(amounts, VAL_NULL))
+            continue;
+        if (!val_is(amounts, VAL_OBJECT))
             return wrong(c, own_path, "a map of quantities", amounts);
         for (size_t i = 0; i < val_len(amounts); i++) {
             const struct val *item = val_member_at(amounts, i);

@@ -445,6 +445,16 @@ static int run_detached(struct up_session *session, struct state *state, const s
     return exit_code;
 }
 
+/* The API server listens by itself later; here it is only seen whether it could. */
+static int check_api_port(const struct up_options *o, struct err *err)
+{
+    struct port_want want = {"--api-port", "the Kubernetes API", (int)o->api_port, -1};
+    int rc = ports_take(&want, 1, err);
+
+    ports_release(&want, 1);
+    return rc;
+}
+
 static int prepare(const struct cmd_verb *verb, struct up_options *o, struct arena *a,
                    struct state *state, const struct val **ret_object, struct err *err)
 {
@@ -454,6 +464,10 @@ static int prepare(const struct cmd_verb *verb, struct up_options *o, struct are
         rc = state_resolve(o->state_dir, state, err);
     if (rc == 0)
         rc = state_check(state, err);
+    if (rc == 0)
+        rc = up_check_places(err);
+    if (rc == 0)
+        rc = check_api_port(o, err);
     if (rc == 0)
         rc = ports_take(o->ports, _UP_PORT_MAX, err);
     if (rc < 0)

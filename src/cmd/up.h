@@ -35,6 +35,8 @@ struct up_start {
     void *ctx;
 };
 
+/* What the parts need of this host: the preloaded library, a cache folder. For before anything starts. */
+int up_check_places(struct err *err) MUST_USE;
 /* Runs until it is told to stop (SIGINT, SIGTERM) or cannot go on; 0 after an orderly stop. */
 int up_run(const struct up_start *start, struct err *err) MUST_USE;
 /* For ready(): the kubeconfig's path, and a few lines above the board. */

@@ -64,7 +64,8 @@ static int find_cache(char *ret, size_t size, struct err *err)
     else if (home && home[0] == '/')
         snprintf(ret, size, "%s/.cache/mobula", home);
     else
-        return err_set(err, ERR_INVALID, "neither HOME nor XDG_CACHE_HOME is set");
+        return err_set(err, ERR_INVALID, "neither HOME nor XDG_CACHE_HOME is set: one of them says "
+                                          "where Ray is kept");
     return 0;
 }
 
@@ -101,6 +102,13 @@ static int find_places(struct up_world *w, struct err *err)
     int rc = find_podnet(w->self_exe, w->podnet, sizeof(w->podnet), err);
 
     return rc < 0 ? rc : find_cache(w->cache, sizeof(w->cache), err);
+}
+
+int up_check_places(struct err *err)
+{
+    struct up_world w = {0};
+
+    return find_places(&w, err);
 }
 
 /* --- the cluster's objects */
