@@ -7,8 +7,9 @@ JOBS       ?= $(shell nproc)
 
 .PHONY: all help demo test bench install lint format clean
 
+# What a user runs; tests and benches are built by their own targets.
 all: $(BUILD)/build.ninja
-	@ninja -C $(BUILD) -j $(JOBS)
+	@ninja --quiet -C $(BUILD) -j $(JOBS) mobula src/podnet/libmobula-podnet.so
 
 help:
 	@echo 'make            build build/mobula (release, hardened)'
@@ -20,7 +21,7 @@ help:
 	@echo 'make install    to $(PREFIX) (PREFIX=, DESTDIR=)'
 
 $(BUILD)/build.ninja: meson.build
-	@tools/setup --check build || tools/setup build
+	@tools/setup --check build >/dev/null || tools/setup build
 	@test -f $@ || $(MESON) setup $(BUILD) --prefix=$(PREFIX) --buildtype=release >/dev/null
 
 demo:
@@ -33,6 +34,7 @@ test:
 	@tools/test $(BUILD) $(BUILD_TEST)
 
 bench: all
+	@ninja --quiet -C $(BUILD) -j $(JOBS) tests/bench/bench_values
 	@tests/bench/run $(BUILD)
 
 lint:
@@ -42,7 +44,7 @@ format:
 	@git ls-files 'src/*.[ch]' 'tests/*.[ch]' | xargs clang-format -i
 
 install: all
-	@$(MESON) install -C $(BUILD) $(if $(DESTDIR),--destdir $(DESTDIR))
+	@$(MESON) install -C $(BUILD) --no-rebuild $(if $(DESTDIR),--destdir $(DESTDIR))
 
 clean:
 	rm -rf $(BUILD) $(BUILD_TEST)

@@ -175,6 +175,7 @@ struct apiserver *apiserver_free(struct apiserver *server)
     server->gc = gc_free(server->gc);
     server->store = store_free(server->store);
     http_encoder_done(server);
+    decode_done(server);
     resources_done(&server->resources);
     pki_done(&server->pki);
     free(server->dir);

@@ -113,9 +113,55 @@ static int decode_custom(struct api_request *rq, const struct val **object)
     return unknown_fields(rq, fields.items, fields.n);
 }
 
+/* --- specs that were found clean before: equal ones are the same value, so one look is enough for all pods
+ * of a group */
+
+#define KNOWN_SLOTS 64
+
+struct known_specs {
+    struct {
+        const struct resource *resource; /* built in: lives as long as the server */
+        const struct val *spec;          /* own reference */
+    } slots[KNOWN_SLOTS];
+};
+
+static size_t slot_of(const struct val *spec)
+{
+    return val_hash(spec) % KNOWN_SLOTS;
+}
+
+static bool is_known(const struct api_request *rq, const struct val *spec)
+{
+    const struct known_specs *known = rq->server->known_specs;
+    return known && spec && known->slots[slot_of(spec)].spec == spec &&
+           known->slots[slot_of(spec)].resource == rq->resource;
+}
+
+static void remember(struct api_request *rq, const struct val *spec)
+{
+    struct apiserver *server = rq->server;
+    if (!val_is(spec, VAL_OBJECT))
+        return;
+    if (!server->known_specs)
+        server->known_specs = xcalloc(1, sizeof(*server->known_specs));
+    size_t slot = slot_of(spec);
+    val_unref(server->known_specs->slots[slot].spec);
+    server->known_specs->slots[slot].spec = val_ref(spec);
+    server->known_specs->slots[slot].resource = rq->resource;
+}
+
+void decode_done(struct apiserver *server)
+{
+    for (size_t i = 0; server->known_specs && i < KNOWN_SLOTS; i++)
+        val_unref(server->known_specs->slots[i].spec);
+    free(server->known_specs);
+    server->known_specs = NULL;
+}
+
 int decode_object(struct api_request *rq, const struct val **object)
 {
     const struct kube_resource *k = &rq->resource->kube;
+    const struct val *spec = val_get(*object, "spec");
     struct type_report report;
     if (rq->internal)
         return 0;
@@ -124,12 +170,16 @@ int decode_object(struct api_request *rq, const struct val **object)
     const struct type *type = type_of_kind(k->group, k->version, k->kind);
     if (!type)
         return 0;
-    type_check(rq->arena, type, *object, &report);
+    bool known = is_known(rq, spec);
+    const struct val *given = known ? val_set(rq->arena, *object, "spec", NULL) : *object;
+    type_check(rq->arena, type, given, &report);
     struct cleaner cleaner = {.a = rq->arena, .wrong = report.wrong};
-    const struct val *cleaned = clean_type(&cleaner, type, *object);
+    const struct val *cleaned = clean_type(&cleaner, type, given);
     if (cleaner.wrong.n)
         return api_fail(rq, ERR_BAD_REQUEST, "%s in version \"%s\" cannot be handled as a %s: %.*s",
                         k->kind, k->version, k->kind, STR_ARG(cleaner.wrong));
-    *object = cleaned;
+    if (!known && val_get(cleaned, "spec") == spec)
+        remember(rq, spec);
+    *object = known ? val_set(rq->arena, cleaned, "spec", spec) : cleaned;
     return unknown_fields(rq, report.unknown.items, report.unknown.n);
 }

@@ -213,6 +213,7 @@ int update_to(struct api_request *rq, const struct val *old, const struct val *o
 /* --- decode.c: what kube-apiserver's decoder does with an object of this resource: wrong types fail (400),
  * unknown fields go, with a warning or a failure as fieldValidation says. */
 int decode_object(struct api_request *rq, const struct val **object);
+void decode_done(struct apiserver *server);
 const char *api_options_kind(const struct api_request *rq); /* "CreateOptions" of the verb */
 
 /* --- defaults, admission, validation */
@@ -349,6 +350,7 @@ struct apiserver {
     struct api_kubelet kubelet;
     bool has_kubelet;
     struct encoder *encoder;
+    struct known_specs *known_specs; /* decode.c */
     struct loop_timer *expiry;
     uint64_t discovery_version;
     bool stopping, namespace_pass_deferred, claim_pass_deferred;

@@ -50,14 +50,14 @@ static int help_main(const struct cmd_verb *verb, int argc, char **argv)
 
     if (asked) {
         cmd_print_help(asked);
-        return 0;
+        return cmd_write_out(verb, STR_NULL);
     }
     if (argc > 1 && argv[1][0] != '-')
         return unknown_verb(verb, argv[1]);
     if (cmd_next(&args) == CMD_ARGS_STOP)
         return args.exit_code;
     print_verbs();
-    return 0;
+    return cmd_write_out(verb, STR_NULL);
 }
 
 const struct cmd_verb cmd_help = {
@@ -76,7 +76,7 @@ static int version_main(const struct cmd_verb *verb, int argc, char **argv)
     if (cmd_next(&args) == CMD_ARGS_STOP)
         return args.exit_code;
     printf("mobula %s\n", MOBULA_VERSION);
-    return 0;
+    return cmd_write_out(verb, STR_NULL);
 }
 
 const struct cmd_verb cmd_version = {

@@ -212,7 +212,12 @@ int cmd_read_file(struct arena *a, const char *path, struct str *ret, struct err
 
 int cmd_write_out(const struct cmd_verb *verb, struct str text)
 {
-    fflush(stdout);
+    if (fflush(stdout) != 0 && errno != EPIPE) {
+        struct err err = ERR_INIT;
+
+        err_errno(&err, errno, "writing the answer");
+        return cmd_fail(verb, &err);
+    }
     while (text.n > 0) {
         ssize_t n = write(STDOUT_FILENO, text.p, text.n);
 

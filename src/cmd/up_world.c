@@ -64,8 +64,9 @@ static int find_cache(char *ret, size_t size, struct err *err)
     else if (home && home[0] == '/')
         snprintf(ret, size, "%s/.cache/mobula", home);
     else
-        return err_set(err, ERR_INVALID, "neither HOME nor XDG_CACHE_HOME is set: one of them says "
-                                          "where Ray is kept");
+        return err_set(err, ERR_INVALID,
+                       "neither HOME nor XDG_CACHE_HOME is set: one of them says "
+                       "where Ray is kept");
     return 0;
 }
 
