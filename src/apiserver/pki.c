@@ -242,6 +242,75 @@ static int read_secret(const char *dir, uint8_t secret[32], struct err *err)
                         dir, dir);
 }
 
+static int damaged(const char *dir, const char *name, const char *how, struct err *err)
+{
+    return err_set(err, ERR_CORRUPT,
+                   "%s/%s is damaged (%s); put the file back, or remove %s to make new ones", dir,
+                   name, how, dir);
+}
+
+/* A pair that was read: both can be parsed, the key is the certificate's, the CA signed it. */
+static int check_pair(const char *dir, const char *name, const struct pair *p, gnutls_x509_crt_t ca,
+                      const char *cert_pem, const char *key_pem, struct err *err)
+{
+    gnutls_datum_t cert = {(unsigned char *)(uintptr_t)cert_pem, (unsigned)strlen(cert_pem)};
+    gnutls_datum_t key = {(unsigned char *)(uintptr_t)key_pem, (unsigned)strlen(key_pem)};
+    unsigned char ids[2][64];
+    size_t n[2] = {sizeof(ids[0]), sizeof(ids[1])};
+    char cert_name[32], key_name[32];
+    unsigned status = 0;
+    snprintf(cert_name, sizeof(cert_name), "%s.crt", name);
+    snprintf(key_name, sizeof(key_name), "%s.key", name);
+    int rc = gnutls_x509_crt_import(p->cert, &cert, GNUTLS_X509_FMT_PEM);
+    if (rc < 0)
+        return damaged(dir, cert_name, gnutls_strerror(rc), err);
+    rc = gnutls_x509_privkey_import(p->key, &key, GNUTLS_X509_FMT_PEM);
+    if (rc < 0)
+        return damaged(dir, key_name, gnutls_strerror(rc), err);
+    if (gnutls_x509_crt_get_key_id(p->cert, 0, ids[0], &n[0]) < 0 ||
+        gnutls_x509_privkey_get_key_id(p->key, 0, ids[1], &n[1]) < 0 || n[0] != n[1] ||
+        memcmp(ids[0], ids[1], n[0]) != 0)
+        return damaged(dir, key_name, "it is not the certificate's key", err);
+    if (gnutls_x509_crt_verify(p->cert, &ca, 1, GNUTLS_VERIFY_DISABLE_TIME_CHECKS, &status) < 0 ||
+        status != 0)
+        return damaged(dir, cert_name, "ca.crt did not sign it", err);
+    return 0;
+}
+
+static int check_one(const char *dir, const char *name, gnutls_x509_crt_t ca, const char *cert_pem,
+                     const char *key_pem, struct err *err)
+{
+    struct pair p = {0};
+    int rc = gnutls_x509_crt_init(&p.cert);
+    if (rc == 0)
+        rc = gnutls_x509_privkey_init(&p.key);
+    rc = rc < 0 ? tls_error(rc, "cannot read a certificate", err)
+                : check_pair(dir, name, &p, ca, cert_pem, key_pem, err);
+    pair_done(&p);
+    return rc;
+}
+
+/* The files belong together: a damaged one is named here, not by some client later. */
+static int check_all(const char *dir, const struct pki *pki, struct err *err)
+{
+    gnutls_datum_t pem = {(unsigned char *)pki->ca_pem, (unsigned)strlen(pki->ca_pem)};
+    gnutls_x509_crt_t ca = NULL;
+    int rc = gnutls_x509_crt_init(&ca);
+    if (rc < 0)
+        return tls_error(rc, "cannot read a certificate", err);
+    rc = gnutls_x509_crt_import(ca, &pem, GNUTLS_X509_FMT_PEM);
+    if (rc < 0)
+        rc = damaged(dir, "ca.crt", gnutls_strerror(rc), err);
+    if (rc == 0)
+        rc = check_one(dir, "server", ca, pki->server_cert_pem, pki->server_key_pem, err);
+    if (rc == 0)
+        rc = check_one(dir, "admin", ca, pki->admin_cert_pem, pki->admin_key_pem, err);
+    if (rc == 0 && strspn(pki->token, "0123456789abcdef") != 64)
+        rc = damaged(dir, "admin.token", "it is not 64 hexadecimal digits", err);
+    gnutls_x509_crt_deinit(ca);
+    return rc;
+}
+
 int pki_open(const char *dir, time_ms now, struct pki *ret, struct err *err)
 {
     char ca[4096];
@@ -264,6 +333,8 @@ int pki_open(const char *dir, time_ms now, struct pki *ret, struct err *err)
         rc = read_file(dir, "admin.token", &pki.token, err);
     if (rc == 0)
         rc = read_secret(dir, pki.secret, err);
+    if (rc == 0)
+        rc = check_all(dir, &pki, err);
     if (rc < 0) {
         pki_done(&pki);
         return rc;

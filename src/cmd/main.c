@@ -2,7 +2,10 @@
 #include "cmd/cmd.h"
 #include "runtime/runtime.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <unistd.h>
 
 const struct cmd_verb *const cmd_verbs[] = {
     &cmd_up,        &cmd_status,  &cmd_down, &cmd_template, &cmd_render,
@@ -100,11 +103,21 @@ const struct cmd_verb cmd_pod_init = {
     .about = "Runs as process 1 of a pod. The node of `mobula up` starts it.",
 };
 
+/* A standard descriptor that the caller closed would become the first file that is opened. In its
+ * place: nothing to read, and no writing. */
+static void keep_standard_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDONLY) != fd)
+            _exit(err_exit_code(ERR_IO));
+}
+
 int main(int argc, char **argv)
 {
     static char version_name[] = "version", help_name[] = "help";
     const char *name = argc > 1 ? argv[1] : "help";
 
+    keep_standard_descriptors();
     signal(SIGPIPE, SIG_IGN);
     if (strcmp(name, "--version") == 0)
         name = argv[1] = version_name;

@@ -268,14 +268,24 @@ static void add_word(struct buf *out, const char *word)
     buf_addc(out, '\'');
 }
 
-static struct str usage_text(struct arena *a, const struct up_session *s, const char *kubeconfig)
+/* As comments of a shell: the text may be evaluated. */
+static void add_limits(struct buf *out, const char *limits)
+{
+    struct str rest = str_trim(str_of(limits)), line;
+
+    while (str_split(&rest, '\n', &line))
+        buf_addf(out, "# %.*s\n", STR_ARG(line));
+}
+
+static struct str usage_text(struct arena *a, const struct up_session *s,
+                             const struct up_world *world)
 {
     const struct up_options *o = s->options;
     int dashboard = o->ports[UP_PORT_DASHBOARD].port, client = o->ports[UP_PORT_CLIENT].port;
     cleanup(buf_done) struct buf text = BUF_INIT(16384);
 
     buf_adds(&text, "export KUBECONFIG=");
-    add_word(&text, kubeconfig);
+    add_word(&text, up_kubeconfig(world));
     buf_addc(&text, '\n');
     if (dashboard) {
         buf_addf(&text, "export RAY_ADDRESS=http://127.0.0.1:%d\n", dashboard);
@@ -286,6 +296,8 @@ static struct str usage_text(struct arena *a, const struct up_session *s, const 
     }
     if (client)
         buf_addf(&text, "# from Python: ray.init(\"ray://127.0.0.1:%d\")\n", client);
+    if (s->ready_fd >= 0) /* in the foreground the view says it */
+        add_limits(&text, up_limits(world));
     return arena_str(a, buf_str(&text));
 }
 
@@ -312,7 +324,7 @@ static void on_ready(void *ctx, struct up_world *world)
 {
     struct up_session *s = ctx;
     struct arena *a = arena_new();
-    struct str text = usage_text(a, s, up_kubeconfig(world));
+    struct str text = usage_text(a, s, world);
 
     if (s->ready_fd >= 0) {
         (void)!write(s->ready_fd, text.p, text.n);

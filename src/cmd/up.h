@@ -41,4 +41,6 @@ int up_check_places(struct err *err) MUST_USE;
 int up_run(const struct up_start *start, struct err *err) MUST_USE;
 /* For ready(): the kubeconfig's path, and a few lines above the board. */
 const char *up_kubeconfig(const struct up_world *world);
+/* What this host cannot give to pods, in lines; "" when it can give everything. */
+const char *up_limits(const struct up_world *world);
 void up_banner(struct up_world *world, struct str text);

@@ -48,6 +48,13 @@ const char *up_kubeconfig(const struct up_world *world)
     return apiserver_kubeconfig(world->server);
 }
 
+const char *up_limits(const struct up_world *w)
+{
+    const char *limits = runtime_limits(w->runtime);
+
+    return limits ? limits : "";
+}
+
 void up_banner(struct up_world *world, struct str text)
 {
     view_banner(world->view, text);
@@ -221,6 +228,14 @@ static void observe(void *ctx, struct str key, struct str line)
         view_observe(w->view, key, line);
 }
 
+static void pod_stops(void *ctx, struct str ns, struct str name, bool has_ended)
+{
+    struct up_world *w = ctx;
+
+    if (w->view)
+        view_pod_stops(w->view, ns, name, has_ended);
+}
+
 static bool forward_target(void *ctx, char ret_ip[64], int *ret_port)
 {
     struct up_forward *f = ctx;
@@ -259,7 +274,8 @@ static int start_runtime(struct up_world *w, struct err *err)
                                     .ca = ca_for_pod,
                                     .ctx = w,
                                     .api_url = str_of(w->url),
-                                    .observe = observe};
+                                    .observe = observe,
+                                    .pod_stops = pod_stops};
     int rc = runtime_new(w->loop, w->api, &config, &w->runtime, err);
 
     if (rc < 0)
@@ -343,14 +359,6 @@ static void end_in_order(void *ctx)
     loop_stop(w->loop);
 }
 
-/* Called by the runtime, which cannot be freed from inside its own call. */
-static void on_over(void *ctx)
-{
-    struct up_world *w = ctx;
-
-    loop_defer(w->loop, end_in_order, w);
-}
-
 static void end_at_once(void *ctx)
 {
     struct up_world *w = ctx;
@@ -374,7 +382,7 @@ static void stop_in_order(void *ctx)
     w->op = operator_free(w->op);
     for (size_t i = 0; i < _UP_PORT_MAX; i++)
         w->forwards[i].forward = forward_free(w->forwards[i].forward);
-    runtime_stop(w->runtime, on_over, w);
+    runtime_stop(w->runtime, end_in_order, w);
 }
 
 static void on_signal(void *ctx, int signum)
@@ -401,12 +409,10 @@ int up_run(const struct up_start *start, struct err *err)
     int rc = start_all(&w, err);
 
     if (rc == 0) {
-        const char *limits = runtime_limits(w.runtime);
-
         w.phase = UP_RUNNING;
         start->ready(start->ctx, &w);
-        if (limits && limits[0])
-            view_say(w.view, "%s", limits);
+        if (up_limits(&w)[0])
+            view_say(w.view, "%s", up_limits(&w));
         if (w.stop_asked)
             loop_defer(w.loop, stop_in_order, &w);
         loop_run(w.loop);

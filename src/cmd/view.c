@@ -28,6 +28,8 @@ static const struct {
     [VIEW_EVENTS] = {"", "events"},
 };
 
+static char stops_mark[] = "stops", has_ended_mark[] = "has ended";
+
 struct observed {
     char key[64];
     char line[240];
@@ -48,6 +50,7 @@ struct view {
     const struct val *autoscaler; /* last published */
     struct observed observed[OBSERVED_MAX];
     size_t n_observed;
+    struct map stops; /* "ns/pod" -> one of the marks */
 };
 
 static void on_changed(void *ctx, const struct val *old, const struct val *object)
@@ -66,10 +69,30 @@ static struct board_list list_of(struct view *view, struct arena *a, enum view_c
     return (struct board_list){list.items, list.n};
 }
 
+/* The pods as they are: those that go down with the node keep their objects, which say "Running". */
+static struct board_list pods_of(struct view *view, struct arena *a)
+{
+    struct board_list list = list_of(view, a, VIEW_PODS);
+    size_t n = 0;
+
+    for (size_t i = 0; i < list.n; i++) {
+        const struct val *pod = list.items[i];
+        const char *end = map_get(&view->stops, kube_key(a, kube_ns(pod), kube_name(pod)));
+
+        if (end == has_ended_mark)
+            continue;
+        list.items[n++] = end ? val_set_path(a, pod, "metadata.deletionTimestamp",
+                                             val_string(a, time_rfc3339(a, loop_wall_ms(view->loop))))
+                              : pod;
+    }
+    list.n = n;
+    return list;
+}
+
 static const struct val *make_board(struct view *view, struct arena *a)
 {
     struct board_world world = {.clusters = list_of(view, a, VIEW_CLUSTERS),
-                                .pods = list_of(view, a, VIEW_PODS),
+                                .pods = pods_of(view, a),
                                 .nodes = list_of(view, a, VIEW_NODES),
                                 .events = list_of(view, a, VIEW_EVENTS),
                                 .autoscaler = view->autoscaler};
@@ -254,6 +277,7 @@ struct view *view_free(struct view *view)
     loop_timer_free(view->publish_timer);
     for (size_t i = 0; i < _VIEW_CACHE_MAX; i++)
         cache_free(view->caches[i]);
+    map_done(&view->stops);
     val_unref(view->facts);
     val_unref(view->autoscaler);
     free(view);
@@ -288,10 +312,20 @@ void view_say(struct view *view, const char *format, ...)
     view->dirty = true;
 }
 
+void view_pod_stops(struct view *view, struct str ns, struct str name, bool has_ended)
+{
+    struct arena *a = arena_new();
+
+    map_set(&view->stops, kube_key(a, ns, name), has_ended ? has_ended_mark : stops_mark);
+    arena_free(a);
+    view->dirty = true;
+}
+
 void view_observe(struct view *view, struct str key, struct str line)
 {
     struct observed *at = NULL;
 
+    key = str_sub(key, 0, sizeof(at->key) - 1);
     for (size_t i = 0; i < view->n_observed; i++)
         if (str_is(key, view->observed[i].key))
             at = &view->observed[i];
@@ -306,7 +340,7 @@ void view_observe(struct view *view, struct str key, struct str line)
         at = &view->observed[view->n_observed++];
         at->said_at = INT64_MIN / 2;
     }
-    snprintf(at->key, sizeof(at->key), "%.*s", STR_ARG(str_sub(key, 0, sizeof(at->key) - 1)));
+    snprintf(at->key, sizeof(at->key), "%.*s", STR_ARG(key));
     snprintf(at->line, sizeof(at->line), "%.*s", STR_ARG(line));
     at->said = false;
     at->came_at = loop_mono_ms(view->loop);

@@ -21,6 +21,8 @@ void view_set_operator(struct view *view, struct controller *op); /* NULL: it is
 void view_banner(struct view *view, struct str text);
 /* A line about something that goes on ("ray-2.46.0-py311", "downloading 43 %"). */
 void view_observe(struct view *view, struct str key, struct str line);
+/* A pod that goes down with the node: Terminating, then gone. Its object keeps what it said. */
+void view_pod_stops(struct view *view, struct str ns, struct str name, bool has_ended);
 /* One line of our own. */
 void view_say(struct view *view, const char *format, ...) PRINTF_LIKE(2, 3);
 /* forward_target_fn's first half: the head pod's address. */

@@ -3,7 +3,14 @@
 #include "io/probe_client.h"
 #include "runtime/pod.h"
 
+#include <signal.h>
 #include <stdio.h>
+
+/* A command that SIGKILL ended may have gone with its container: the kernel lets a PID namespace's init
+ * end only after all others, so a `ray stop` that ends the main process is reported before that end.
+ * The answer waits; a container that ends meanwhile frees the action and nobody calls it a failure. */
+#define KILLED_WAIT_MS   500
+#define KILLED_EXIT_CODE (128 + SIGKILL)
 
 struct action {
     struct runtime *rt;
@@ -22,19 +29,6 @@ static void finish(struct action *act, bool ok, struct str text)
     void *ctx = act->ctx;
     action_free(act);
     fn(ctx, ok, text);
-}
-
-static void exec_done(void *ctx, int exit_code, bool timed_out, struct str output)
-{
-    struct action *act = ctx;
-    act->exec = NULL;
-    if (timed_out)
-        finish(act, false, STR("command timed out"));
-    else if (exit_code != 0 && output.n == 0)
-        finish(act, false,
-               str_of(exit_code < 0 ? "could not start" : "command failed without output"));
-    else
-        finish(act, exit_code == 0, output);
 }
 
 static void client_done(void *ctx, bool ok, int status, struct str text)
@@ -58,6 +52,21 @@ static void answer_later(struct action *act, int64_t delay_ms, bool ok, const ch
     act->ok = ok;
     snprintf(act->text, sizeof act->text, "%s", text);
     act->timer = loop_after(act->rt->loop, delay_ms, timer_done, act);
+}
+
+static void exec_done(void *ctx, int exit_code, bool timed_out, struct str output)
+{
+    struct action *act = ctx;
+    act->exec = NULL;
+    if (timed_out)
+        finish(act, false, STR("command timed out"));
+    else if (exit_code == KILLED_EXIT_CODE)
+        answer_later(act, KILLED_WAIT_MS, false, "command was killed");
+    else if (exit_code != 0 && output.n == 0)
+        finish(act, false,
+               str_of(exit_code < 0 ? "could not start" : "command failed without output"));
+    else
+        finish(act, exit_code == 0, output);
 }
 
 static void start_exec(struct action *act, struct container *c, const struct val *exec,

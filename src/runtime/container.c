@@ -35,18 +35,12 @@ static void wait_because(struct container *c, const char *reason, const char *me
     snprintf(c->message, sizeof c->message, "%s", message);
 }
 
-static const char *field_of(const struct container *c, char ret[300])
-{
-    snprintf(ret, 300, "spec.%s{%.*s}", c->is_init ? "initContainers" : "containers",
-             STR_ARG(c->name));
-    return ret;
-}
-
-static void tell(struct container *c, bool is_warning, const char *reason, const char *text)
+void container_tell(struct container *c, bool is_warning, const char *reason, const char *text)
 {
     char field[300];
-    event_emit(c->pod->rt, "kubelet", c->pod->object, field_of(c, field), is_warning, reason, "%s",
-               text);
+    snprintf(field, sizeof field, "spec.%s{%.*s}", c->is_init ? "initContainers" : "containers",
+             STR_ARG(c->name));
+    event_emit(c->pod->rt, "kubelet", c->pod->object, field, is_warning, reason, "%s", text);
 }
 
 bool container_is_live(const struct container *c)
@@ -141,12 +135,12 @@ static void pull_done(void *ctx, int rc, const struct err *err, int64_t took_ms)
                  (long long)(took_ms / 1000), (long long)(took_ms % 1000), c->image.version,
                  c->image.python_minor);
         c->image_ready = true;
-        tell(c, false, "Pulled", text);
+        container_tell(c, false, "Pulled", text);
         runtime_observe(c->pod->rt, str_of(key), STR("ready"));
     } else {
         snprintf(text, sizeof text, "Failed to pull image \"%s\": %s", image, err->text);
-        tell(c, true, "Failed", text);
-        tell(c, true, "Failed", "Error: ErrImagePull");
+        container_tell(c, true, "Failed", text);
+        container_tell(c, true, "Failed", "Error: ErrImagePull");
         runtime_observe(c->pod->rt, str_of(key), str_of(err->text));
         wait_because(c, "ErrImagePull", err->text);
         int64_t delay = pod_back_off_base(c) << MIN_OF(c->pull_failures, 4);
@@ -166,7 +160,7 @@ static bool know_image(struct container *c)
     char text[700];
     if (image_plan(rt->images, image, rt->config.ray_version, &c->image, &err) < 0) {
         wait_because(c, "ErrImagePull", err.text);
-        tell(c, true, "Failed", err.text);
+        container_tell(c, true, "Failed", err.text);
         c->not_before_ms = loop_mono_ms(rt->loop) + CONFIG_RETRY_MS;
         pod_poke_at(c->pod, c->not_before_ms);
         return false;
@@ -177,7 +171,7 @@ static bool know_image(struct container *c)
         snprintf(text, sizeof text,
                  "Python 3.%d of image \"%.*s\" is not on this host: its Python 3.%d is used",
                  image_parse(image).python_minor, STR_ARG(image), c->image.python_minor);
-        tell(c, true, "PythonVersion", text);
+        container_tell(c, true, "PythonVersion", text);
     }
     if (c->image_ready) {
         if (c->image.dir[0])
@@ -188,7 +182,7 @@ static bool know_image(struct container *c)
             snprintf(text, sizeof text,
                      "Image \"%.*s\" is not pulled: the container runs on this host's own files",
                      STR_ARG(image));
-        tell(c, false, "Pulled", text);
+        container_tell(c, false, "Pulled", text);
     }
     return true;
 }
@@ -204,7 +198,7 @@ bool container_ensure_image(struct container *c)
             const char *image = val_as_c(val_get(c->spec, "image"));
             snprintf(text, sizeof text, "Back-off pulling image \"%.200s\"", image);
             wait_because(c, "ImagePullBackOff", text);
-            tell(c, false, "BackOff", text);
+            container_tell(c, false, "BackOff", text);
         }
         return false;
     }
@@ -215,7 +209,7 @@ bool container_ensure_image(struct container *c)
     if (str_is(val_as_str(val_get(c->spec, "imagePullPolicy")), "Never")) {
         wait_because(c, "ErrImageNeverPull",
                      "the environment is not present and imagePullPolicy is Never");
-        tell(c, true, "ErrImageNeverPull", c->message);
+        container_tell(c, true, "ErrImageNeverPull", c->message);
         c->not_before_ms = loop_mono_ms(rt->loop) + CONFIG_RETRY_MS;
         pod_poke_at(c->pod, c->not_before_ms);
         return false;
@@ -223,7 +217,7 @@ bool container_ensure_image(struct container *c)
     char text[700], key[128];
     snprintf(text, sizeof text, "Pulling image \"%s\": Installing Ray %s for Python 3.%d (pip)",
              val_as_c(val_get(c->spec, "image")), c->image.version, c->image.python_minor);
-    tell(c, false, "Pulling", text);
+    container_tell(c, false, "Pulling", text);
     pull_key(c, key);
     runtime_observe(rt, str_of(key), STR("installing"));
     struct image_handler handler = {.progress = pull_progress, .done = pull_done, .ctx = c};
@@ -310,7 +304,7 @@ static void pre_stop_done(void *ctx, bool ok, struct str text)
     struct container *c = ctx;
     c->hook = NULL;
     if (!ok)
-        tell(c, true, "FailedPreStopHook", "PreStopHook failed");
+        container_tell(c, true, "FailedPreStopHook", "PreStopHook failed");
     stop_term(c);
 }
 
@@ -364,7 +358,7 @@ static void post_start_done(void *ctx, bool ok, struct str text)
     c->hook = NULL;
     c->post_start_done = true;
     if (!ok) {
-        tell(c, true, "FailedPostStartHook", "PostStartHook failed");
+        container_tell(c, true, "FailedPostStartHook", "PostStartHook failed");
         container_stop(
             c,
             1000 * val_as_int(val_path(c->pod->object, "spec.terminationGracePeriodSeconds"), 30),
@@ -381,7 +375,7 @@ static void handle_started(struct container *c)
     c->started_at = loop_wall_ms(c->pod->rt->loop);
     move(c, CONTAINER_RUNNING);
     snprintf(text, sizeof text, "Started container %.*s", STR_ARG(c->name));
-    tell(c, false, "Started", text);
+    container_tell(c, false, "Started", text);
     if (c->stop != STOP_NONE) {
         send_signal(c, SIGKILL);
         return;
@@ -405,7 +399,7 @@ static void handle_failed(struct container *c, struct str text)
 {
     char message[512];
     snprintf(message, sizeof message, "failed to start container: %.*s", STR_ARG(text));
-    tell(c, true, "Failed", message);
+    container_tell(c, true, "Failed", message);
     finish(c, 128, 0, "StartError", message);
 }
 
@@ -497,14 +491,14 @@ void container_want(struct container *c)
         release_slot(c);
         wait_because(c, "CreateContainerConfigError", err.text);
         snprintf(text, sizeof text, "Error: %s", err.text);
-        tell(c, true, "Failed", text);
+        container_tell(c, true, "Failed", text);
         c->not_before_ms = now + CONFIG_RETRY_MS;
         pod_poke_at(c->pod, c->not_before_ms);
         return;
     }
     char text[300];
     snprintf(text, sizeof text, "Created container: %.*s", STR_ARG(c->name));
-    tell(c, false, "Created", text);
+    container_tell(c, false, "Created", text);
     if (c->holds_slot)
         c->slot_timer = loop_after(rt->loop, POD_START_SLOT_MS, slot_expired, c);
     move(c, CONTAINER_STARTING);
@@ -531,7 +525,7 @@ void container_rearm(struct container *c)
         snprintf(
             text, sizeof text, "Back-off restarting failed container %.*s in pod %.*s_%.*s(%.*s)",
             STR_ARG(c->name), STR_ARG(c->pod->name), STR_ARG(c->pod->ns), STR_ARG(c->pod->uid));
-        tell(c, true, "BackOff", text);
+        container_tell(c, true, "BackOff", text);
     } else {
         wait_because(c, "ContainerCreating", "");
     }

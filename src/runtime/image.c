@@ -32,6 +32,7 @@ struct job {
     struct loop_fd *output;
     struct loop_timer *timer;
     int output_fd, lock_fd;
+    int life_fd; /* its end tells the child that nobody waits for it any more */
     int64_t started_ms, told_ms;
     char line[MAX_LINE_BYTES];  /* the last one */
     char error[MAX_LINE_BYTES]; /* the last one that says ERROR */
@@ -52,10 +53,15 @@ struct image_store {
     signed char minors[MAX_MINORS]; /* python3.N: 0 not asked, 1 works, -1 does not */
 };
 
-/* $1 python, $2 temporary directory, $3 version, $4 final directory. */
+/* $1 python, $2 temporary directory, $3 version, $4 final directory. Descriptor 3 ends when the
+ * supervisor does or gives up the job: then the guard ends the whole session, pip and its children
+ * too, which would otherwise live on without anybody to report to. */
 static const char script[] =
     "set -eu\n"
-    "trap 'rm -rf \"$2\"' EXIT\n"
+    "(read -r _ <&3; kill -s KILL -- \"-$$\") >/dev/null 2>&1 &\n"
+    "guard=$!\n"
+    "exec 3<&-\n"
+    "trap 'kill \"$guard\" || :; rm -rf \"$2\"' EXIT\n"
     "rm -rf \"$2\"\n"
     "\"$1\" -m venv \"$2\"\n"
     "\"$2/bin/python\" -m pip install --disable-pip-version-check --no-input --progress-bar off "
@@ -130,6 +136,8 @@ static void job_free(struct job *job)
         close(job->output_fd);
     if (job->lock_fd >= 0)
         close(job->lock_fd);
+    if (job->life_fd >= 0)
+        close(job->life_fd);
     free(job);
 }
 
@@ -340,26 +348,37 @@ static int job_spawn(struct job *job, struct err *err)
     if (!find_program(name, python))
         snprintf(python, sizeof python, "python3");
     snprintf(temporary, sizeof temporary, "%s.new", job->plan.dir);
-    int out[2];
+    int out[2], life[2];
     if (pipe2(out, O_CLOEXEC) < 0)
         return err_errno(err, errno, "pipe");
+    if (pipe2(life, O_CLOEXEC) < 0) {
+        int why = errno;
+        close(out[0]);
+        close(out[1]);
+        return err_errno(err, why, "pipe");
+    }
     char *argv[] = {"sh",   "-c",      (char *)(uintptr_t)script, "mobula-pull",
                     python, temporary, job->plan.version,         job->plan.dir,
                     NULL};
-    struct spawn_fd fds[] = {{.fd = out[1], .child_fd = 1}, {.fd = out[1], .child_fd = 2}};
+    struct spawn_fd fds[] = {{.fd = out[1], .child_fd = 1},
+                             {.fd = out[1], .child_fd = 2},
+                             {.fd = life[0], .child_fd = 3}};
     struct spawn_options options = {.path = "/bin/sh",
                                     .argv = argv,
                                     .fds = fds,
-                                    .n_fds = 2,
+                                    .n_fds = ARRAY_SIZE(fds),
                                     .dies_with_parent = true,
                                     .new_session = true};
     struct spawn_child child;
     int rc = spawn_start(&options, &child, err);
     close(out[1]);
+    close(life[0]);
     if (rc < 0) {
         close(out[0]);
+        close(life[1]);
         return rc;
     }
+    job->life_fd = life[1];
     (void)fcntl(out[0], F_SETFL, O_NONBLOCK);
     job->output_fd = out[0];
     job->output = loop_fd_new(job->store->loop, out[0], LOOP_READ, job_output, job);
@@ -427,6 +446,7 @@ struct image_pull *image_pull_new(struct image_store *store, const struct image_
                             .plan = *plan,
                             .output_fd = -1,
                             .lock_fd = -1,
+                            .life_fd = -1,
                             .started_ms = loop_mono_ms(store->loop)};
         struct job **last = &store->jobs;
         while (*last)

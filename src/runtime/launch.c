@@ -7,6 +7,7 @@
 #include "runtime/rootfs.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #define STANDARD_PATH              "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define DEFAULT_OBJECT_STORE_BYTES 100000000
@@ -64,8 +65,14 @@ static void add_base(struct arena *a, const struct container *c, struct env *env
                 arena_strf(a, "tcp://%s:%d", rt->api_ip, rt->api_port));
     }
     env_set(a, env, STR("MOBULA_POD_IP"), str_of(pod->ip));
-    if (!isolated)
+    if (!isolated) {
+        char *dir cleanup(cleanup_free) = realpath(pod->dir, NULL);
         env_set(a, env, STR(SWEEP_MARK), str_of(rt->config.dir));
+        /* No /etc/hosts of its own: libmobula-podnet answers libc's lookups, and gRPC is to ask libc. */
+        env_set(a, env, STR("MOBULA_POD_HOSTS"),
+                arena_strf(a, "%s/etc/hosts", dir ? dir : pod->dir));
+        env_set(a, env, STR("GRPC_DNS_RESOLVER"), STR("native"));
+    }
     if (rt->config.podnet_so)
         env_set(a, env, STR("LD_PRELOAD"),
                 isolated ? STR(ROOTFS_PRIVATE "/libmobula-podnet.so")

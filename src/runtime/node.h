@@ -55,7 +55,8 @@ void runtime_observe(struct runtime *rt, struct str key, struct str line);
 bool runtime_is_own_node(const struct runtime *rt, struct str name);
 bool runtime_synced(const struct runtime *rt);
 void runtime_slot_release(struct runtime *rt); /* and wakes who waits */
-void runtime_pod_gone(struct runtime *rt);     /* after a pod was taken off the list */
+void runtime_pod_gone(struct runtime *rt);     /* a pod of a stopping runtime is at rest */
+void runtime_pod_stops(struct runtime *rt, struct str ns, struct str name, bool has_ended);
 /* A request whose answer nobody needs beyond the log. */
 void runtime_fire(struct runtime *rt, const struct kube_call *call);
 

@@ -320,10 +320,9 @@ static void begin_stop(struct local_pod *pod, int64_t grace_ms)
     for (size_t i = 0; i < pod->n; i++) {
         struct container *c = &pod->containers[i];
         if (container_is_live(c) && c->stop == STOP_NONE && !pod->is_stopped_by_us) {
-            char field[300];
-            snprintf(field, sizeof field, "spec.containers{%.*s}", STR_ARG(c->name));
-            event_emit(pod->rt, "kubelet", pod->object, field, false, "Killing",
-                       "Stopping container %.*s", STR_ARG(c->name));
+            char text[300];
+            snprintf(text, sizeof text, "Stopping container %.*s", STR_ARG(c->name));
+            container_tell(c, false, "Killing", text);
         }
         c->pull = image_pull_free(c->pull);
         container_stop(c, grace_ms, false);
@@ -400,8 +399,11 @@ static void step_stopping(struct local_pod *pod)
 
 static void step_tearing_down(struct local_pod *pod)
 {
-    if (!pod->sandbox)
-        pod_move(pod, POD_ENDED);
+    if (pod->sandbox)
+        return;
+    pod_move(pod, POD_ENDED);
+    if (pod->is_stopped_by_us)
+        runtime_pod_stops(pod->rt, pod->ns, pod->name, true);
 }
 
 static void delete_sent(void *ctx, int rc, const struct val *answer, const struct err *err)
@@ -673,8 +675,10 @@ void pod_free(struct local_pod *pod)
 void pod_shut_down(struct local_pod *pod, int64_t grace_ms)
 {
     pod->is_stopped_by_us = true;
-    if (pod->state < POD_TEARING_DOWN)
+    if (pod->state < POD_TEARING_DOWN) {
+        runtime_pod_stops(pod->rt, pod->ns, pod->name, false);
         begin_stop(pod, grace_ms);
+    }
     pod_poke(pod);
 }
 

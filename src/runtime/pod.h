@@ -163,6 +163,8 @@ void container_stop(struct container *c, int64_t grace_ms, bool for_restart);
 /* It ended: back to WAITING (with back-off) for another go. */
 void container_rearm(struct container *c);
 bool container_is_live(const struct container *c); /* STARTING or RUNNING */
+/* An event about the container. */
+void container_tell(struct container *c, bool is_warning, const char *reason, const char *text);
 /* The sandbox died under it, or the supervisor had been away. */
 void container_lost(struct container *c);
 void container_log_path(const struct container *c, int incarnation, char *ret, size_t size);

@@ -1,12 +1,14 @@
 /* Runs a container's probes. Until a startup probe has succeeded the other two wait; liveness and
- * startup failures restart the container, readiness only shows. See probe.h for the counting. */
+ * startup failures restart the container, readiness only shows. A container that is being stopped is
+ * probed no more (a kubelet keeps readiness probes; its outcome is "not ready" all the same).
+ * See probe.h for the counting. */
 #include "runtime/pod.h"
 
 #include <stdio.h>
 
 static void prober_fire(void *ctx);
 
-static void apply_verdict(struct prober *p, struct str text)
+static void apply_verdict(struct prober *p)
 {
     struct container *c = p->container;
     bool ok = p->state.verdict == PROBE_SUCCESS;
@@ -15,15 +17,15 @@ static void apply_verdict(struct prober *p, struct str text)
     } else if (p->kind == PROBE_STARTUP && ok) {
         prober_start_all(c); /* the other two */
     } else if (!ok) {
-        event_emit(c->pod->rt, "kubelet", c->pod->object, NULL, false, "Killing",
-                   "Container %.*s failed %s probe, will be restarted", STR_ARG(c->name),
-                   p->kind == PROBE_LIVENESS ? "liveness" : "startup");
+        char told[300];
+        snprintf(told, sizeof told, "Container %.*s failed %s probe, will be restarted",
+                 STR_ARG(c->name), p->kind == PROBE_LIVENESS ? "liveness" : "startup");
+        container_tell(c, false, "Killing", told);
         const struct val *own = val_get(p->spec.handler, "terminationGracePeriodSeconds");
         int64_t pod_grace =
             val_as_int(val_path(c->pod->object, "spec.terminationGracePeriodSeconds"), 30);
         container_stop(c, 1000 * val_as_int(own, pod_grace), true);
     }
-    (void)text;
     pod_poke(c->pod);
 }
 
@@ -36,14 +38,13 @@ static void prober_answer(void *ctx, bool ok, struct str text)
         return;
     p->timer = loop_after(c->pod->rt->loop, p->spec.period_ms, prober_fire, p);
     if (!ok) {
-        char field[300];
-        snprintf(field, sizeof field, "spec.containers{%.*s}", STR_ARG(c->name));
-        event_emit(c->pod->rt, "kubelet", c->pod->object, field, true, "Unhealthy",
-                   "%s probe failed: %.*s", probe_kind_names[p->kind],
-                   STR_ARG(str_sub(str_trim(text), 0, 400)));
+        char told[512];
+        snprintf(told, sizeof told, "%s probe failed: %.*s", probe_kind_names[p->kind],
+                 STR_ARG(str_sub(str_trim(text), 0, 400)));
+        container_tell(c, true, "Unhealthy", told);
     }
     if (probe_count(&p->state, &p->spec, ok))
-        apply_verdict(p, text);
+        apply_verdict(p);
 }
 
 static void prober_fire(void *ctx)

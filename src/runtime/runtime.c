@@ -17,11 +17,19 @@
 #include <unistd.h>
 
 #define STOP_GRACE_MS 15000 /* for hooks and TERM together when the whole node goes down */
+#define STOP_CHECK_MS 50
+#define SYNC_CHECK_MS 20
 
 void runtime_observe(struct runtime *rt, struct str key, struct str line)
 {
     if (rt->config.observe)
         rt->config.observe(rt->config.ctx, key, line);
+}
+
+void runtime_pod_stops(struct runtime *rt, struct str ns, struct str name, bool has_ended)
+{
+    if (rt->config.pod_stops)
+        rt->config.pod_stops(rt->config.ctx, ns, name, has_ended);
 }
 
 static void fired(void *ctx, int rc, const struct val *answer, const struct err *err)
@@ -121,7 +129,7 @@ static void sync_tick(void *ctx)
     struct runtime *rt = ctx;
     rt->sync_timer = NULL;
     if (!runtime_synced(rt)) {
-        rt->sync_timer = loop_after(rt->loop, 20, sync_tick, rt);
+        rt->sync_timer = loop_after(rt->loop, SYNC_CHECK_MS, sync_tick, rt);
         return;
     }
     remove_stale_dirs(rt);
@@ -160,12 +168,11 @@ static void describe_limits(struct runtime *rt)
 {
     if (rt->isolation != SPAWN_ISOLATION_NONE)
         return;
-    snprintf(rt->limits, sizeof rt->limits,
-             "no PID and mount namespaces here (are user namespaces switched off?): pods see each "
-             "other's "
-             "processes and /tmp,\nvolumes are not mounted, and hooks that run `ray stop` are not "
-             "run: their "
-             "pods are ended by signals instead\n");
+    snprintf(
+        rt->limits, sizeof rt->limits,
+        "no PID and mount namespaces here (are user namespaces switched off?):\n"
+        "pods see each other's processes and share /tmp, volumes are not mounted,\n"
+        "and hooks that run `ray stop` are not run: their pods are ended by signals instead\n");
 }
 
 static bool forward_to_api(void *ctx, char ret_ip[64], int *ret_port)
@@ -267,31 +274,34 @@ int runtime_new(struct loop *loop, struct kube_api *api, const struct runtime_co
 
 /* --- end */
 
-static void check_stopped(struct runtime *rt)
+static bool all_at_rest(const struct runtime *rt)
 {
-    for (struct local_pod *p = rt->local; p; p = p->next)
+    for (const struct local_pod *p = rt->local; p; p = p->next)
         if (!pod_is_at_rest(p))
-            return;
-    loop_fn done = rt->stopped;
-    rt->stopped = NULL;
-    rt->stop_timer = loop_timer_free(rt->stop_timer);
-    if (done)
-        done(rt->stopped_ctx);
-}
-
-void runtime_pod_gone(struct runtime *rt)
-{
-    if (rt->stopping)
-        check_stopped(rt);
+            return false;
+    return true;
 }
 
 static void stop_check(void *ctx)
 {
     struct runtime *rt = ctx;
     rt->stop_timer = NULL;
-    check_stopped(rt);
-    if (rt->stopped)
-        rt->stop_timer = loop_after(rt->loop, 50, stop_check, rt);
+    if (!all_at_rest(rt)) {
+        rt->stop_timer = loop_after(rt->loop, STOP_CHECK_MS, stop_check, rt);
+        return;
+    }
+    loop_fn done = rt->stopped;
+    rt->stopped = NULL;
+    if (done)
+        done(rt->stopped_ctx); /* may free the runtime: nothing after it */
+}
+
+void runtime_pod_gone(struct runtime *rt)
+{
+    if (!rt->stopped)
+        return;
+    loop_timer_free(rt->stop_timer);
+    rt->stop_timer = loop_after(rt->loop, 0, stop_check, rt);
 }
 
 void runtime_stop(struct runtime *rt, loop_fn done, void *ctx)

@@ -32,6 +32,8 @@ struct runtime_config {
 
     /* What goes on, for a live view; NULL: nobody looks. key: "ray-2.46.0-py311" or "NS/POD". */
     void (*observe)(void *ctx, struct str key, struct str line);
+    /* runtime_stop has begun with this pod, or it has ended; its object stays as it was. Or NULL. */
+    void (*pod_stops)(void *ctx, struct str ns, struct str name, bool has_ended);
     int64_t back_off_ms;        /* first restart back-off, doubled up to 30 times; 0: 10 s */
     int64_t object_store_bytes; /* of each Ray node that names no size itself; 0: 100 MB */
     bool no_namespaces;         /* do without, as on a host that has none (tests) */
@@ -39,7 +41,8 @@ struct runtime_config {
 
 int runtime_new(struct loop *loop, struct kube_api *api, const struct runtime_config *config,
                 struct runtime **ret, struct err *err) MUST_USE;
-/* Ends all pods in order (hooks, TERM, grace, KILL), objects stay in the API; then calls done. */
+/* Ends all pods in order (hooks, TERM, grace, KILL), objects stay in the API; then calls done, which
+ * may free the runtime. */
 void runtime_stop(struct runtime *runtime, loop_fn done, void *ctx);
 struct runtime *runtime_free(struct runtime *runtime); /* kills what is left */
 const struct api_kubelet *runtime_kubelet(struct runtime *runtime);

@@ -13,6 +13,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 
 POD_A, POD_B = "127.37.0.2", "127.37.0.3"
@@ -278,6 +279,36 @@ def unix_sockets_are_untouched():
     a.sendmsg([b"x"])
     expect(b.recv(4), b"x")
     expect(a.getsockname(), "")
+
+
+@case()
+def names_of_a_pod_without_hosts_file_of_its_own():
+    # The path is read when a process starts: children, and the file itself changes under them.
+    script = "\n".join((
+        "import os, socket",
+        "def look(name, port=80, **more):",
+        "    return [a[4] for a in socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, **more)]",
+        "print(look('head-svc.ns.svc.cluster.local', 6379))",
+        "print(socket.gethostbyname('HEAD-svc'))",
+        "open(os.environ['MOBULA_POD_HOSTS'], 'w').write('127.37.0.9 other # head-svc')",
+        "print(look('other', family=socket.AF_INET))",
+        "print(socket.getaddrinfo('other', 1, flags=socket.AI_CANONNAME)[0][3])",
+        "print(look('127.0.0.1'), len(look(None)) > 0)",
+        "try: print(look('head-svc.ns.svc.cluster.local', flags=socket.AI_NUMERICHOST))",
+        "except socket.gaierror: print('no number')"))
+    with tempfile.NamedTemporaryFile("w", suffix=".hosts") as hosts:
+        hosts.write("# c\n::1 head-svc\nnonsense head-svc\n"
+                    "127.37.0.3\thead-svc.ns.svc.cluster.local head-svc\n")
+        hosts.flush()
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True,
+                              env=dict(os.environ, MOBULA_POD_HOSTS=hosts.name))
+        expect(done.stdout.splitlines(), [
+            "[('127.37.0.3', 6379)]", "127.37.0.3", "[('127.37.0.9', 80)]", "other",
+            "[('127.0.0.1', 80)] True", "no number"])
+    gone = subprocess.run([sys.executable, "-c", "import socket; print(socket.gethostbyname('localhost'))"],
+                          capture_output=True, text=True, check=True,
+                          env=dict(os.environ, MOBULA_POD_HOSTS="/nowhere/hosts"))
+    expect(gone.stdout, "127.0.0.1\n")
 
 
 @case()

@@ -176,8 +176,35 @@ def story(w):
     check("the CPU worker stays at its minimum", len(w.ready_pods("cpuWG")) == 1, w.kubectl("get", "pods").stdout)
     restarts = [s.get("restartCount", 0) for p in w.pods() for s in p["status"].get("containerStatuses", [])]
     check("no container was restarted", restarts and not any(restarts), restarts)
+    worker_replaced(w)
     killed_and_back(w, cluster)
     stop_and_nothing_left(w)
+
+
+def worker_replaced(w):
+    """kubectl delete of a worker: hooks run, the group gets a new one; logs -f and watch follow."""
+    old = w.ready_pods("cpuWG")[0]["metadata"]["name"]
+    watch = subprocess.Popen([w.kubectl_path, "--kubeconfig", w.state / "kubeconfig", "get", "pods", "--watch", "-o", "name"],
+                             stdout=subprocess.PIPE, text=True)
+    follow = subprocess.Popen([w.kubectl_path, "--kubeconfig", w.state / "kubeconfig", "logs", "-f", old, "-c", "ray-worker"],
+                              stdout=subprocess.PIPE, text=True)
+    done = w.kubectl("delete", "pod", old, timeout=120)
+    check("kubectl delete pod waits until the worker is gone", done.returncode == 0 and f'"{old}" deleted' in done.stdout,
+          done.stdout + done.stderr)
+    try:
+        text = follow.communicate(timeout=20)[0]
+    except subprocess.TimeoutExpired:
+        follow.kill()
+        text = "logs -f did not end: " + follow.communicate()[0]
+    check("kubectl logs -f followed it to its end", "Ray runtime started" in text and "did not end" not in text, text[-2000:])
+    new = until(120, lambda: [p for p in w.ready_pods("cpuWG") if p["metadata"]["name"] != old])
+    check("the group has a new ready worker", new, w.kubectl("get", "pods").stdout)
+    watch.terminate()
+    seen = watch.communicate()[0]
+    check("kubectl get --watch told of both", old in seen and new and new[0]["metadata"]["name"] in seen, seen)
+    events = w.kubectl("get", "events", "-o", "jsonpath={range .items[*]}{.reason} {end}").stdout.split()
+    wanted = {"Scheduled", "Pulled", "Created", "Started", "Killing", "CreatedHeadPod", "CreatedWorkerPod"}
+    check("events tell the story", wanted <= set(events), wanted - set(events))
 
 
 def killed_and_back(w, cluster):

@@ -20,9 +20,10 @@ import stat
 import sys
 import time
 
-from robust import CONFIG_MAPS, PODS, Api, Server, check, config_map, lives, pod, run_all, wait_until
+from robust import CONFIG_MAPS, PODS, Api, Server, check, config_map, is_sanitized, lives, pod, run_all, wait_until
 
 MOBULA = sys.argv[1]
+MEMORY_COUNTS = not is_sanitized(MOBULA)
 ROUNDS = 2000
 WATCHES = 200
 AWAY = (OSError, http.client.HTTPException)
@@ -152,8 +153,8 @@ def test_leaks(folder):
         after = server.rss_kib()
         print("# RSS in KiB: %d, %d after %d creates and deletes and %d watches, %d after as many again"
               % (before, middle, ROUNDS, WATCHES, after))
-        check("memory grows no more the second time", after - middle < 512, "%d KiB, %d, %d" % (before, middle, after))
-        check("memory stays near where it was", after - before < 2048, "%d KiB, %d, %d" % (before, middle, after))
+        check("memory grows no more the second time", after - middle < 512 or not MEMORY_COUNTS, "%d KiB, %d, %d" % (before, middle, after))
+        check("memory stays near where it was", after - before < 2048 or not MEMORY_COUNTS, "%d KiB, %d, %d" % (before, middle, after))
         status, answer = api.call("GET", PODS)
         check("and nothing is left of the pods", status == 200 and not answer["items"], status)
         check("ends in order", server.stop() == 0, server.text())
@@ -263,7 +264,7 @@ def test_rubbish(folder):
         check("descriptors come back", wait_until(lambda: server.fds() <= fds + 2, 15), "%d, then %d" % (fds, server.fds()))
         after = server.rss_kib()
         print("# RSS in KiB: %d, then %d" % (before, after))
-        check("memory stays bounded", after - before < 32768, "%d KiB, then %d" % (before, after))
+        check("memory stays bounded", after - before < 32768 or not MEMORY_COUNTS, "%d KiB, then %d" % (before, after))
         check("ends in order", server.stop() == 0, server.text())
 
 
@@ -318,7 +319,7 @@ def test_floods(folder):
             writer.call("DELETE", CONFIG_MAPS + "/wide-%d" % i)
         grown = server.rss_kib() - before
         print("# RSS grows by %d KiB with a watcher that takes nothing of 48 MB" % grown)
-        check("a watcher that takes nothing costs no more than its ceiling and the history", grown < 64 << 10, grown)
+        check("a watcher that takes nothing costs no more than its ceiling and the history", grown < 64 << 10 or not MEMORY_COUNTS, grown)
         check("and everybody else is served", status_of(server.api()) == 200 and reader.status == 200)
         slow.close()
         api.close()

@@ -284,7 +284,8 @@ def test_damaged_state(folder):
         for name in names:
             path = os.path.join(folder_, name)
             keep[path] = open(path, "rb").read()
-    for name, data in (("pki/ca.crt", b"rubbish"), ("pki/ca.key", b""), ("store.db", b"rubbish" * 1000), ("kubeconfig", b"rubbish"),
+    for name, data in (("pki/ca.crt", b"rubbish"), ("pki/server.crt", b"rubbish"), ("pki/server.key", b""),
+                       ("pki/admin.crt", keep[os.path.join(state, "pki/server.crt")]), ("pki/admin.token", b""), ("pki/sa.secret", b""), ("store.db", b"rubbish" * 1000), ("kubeconfig", b"rubbish"),
                        ("port", b"rubbish"), ("up.lock", b"rubbish"), ("autoscaler.json", b"{"), ("store.lock", b"rubbish")):
         path = os.path.join(state, name)
         if not os.path.exists(path):
