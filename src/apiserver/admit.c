@@ -127,21 +127,26 @@ static bool mounts_token(const struct val *container)
     return false;
 }
 
-static const struct val *mount_token(struct arena *a, const struct val *spec, const char *list_name,
-                                     const struct val *name, bool *mounted)
+struct token_mount {
+    struct arena *a;
+    const struct val *mount;
+    bool mounted; /* into some container */
+};
+
+static const struct val *mount_token(void *ctx, struct str key, size_t i, const struct val *c)
 {
-    const struct val *list = val_get(spec, list_name);
-    const struct val *mount =
-        val_obj(a, "mountPath", val_text(a, TOKEN_PATH), "name", name, "readOnly", val_bool(true));
-    for (size_t i = 0; i < val_len(list); i++) {
-        const struct val *c = val_at(list, i), *mounts = val_get(c, "volumeMounts");
-        if (!val_is(c, VAL_OBJECT) || mounts_token(c))
-            continue;
-        mounts = val_append(a, mounts ? mounts : val_empty_array(), mount);
-        list = val_set_at(a, list, i, val_set(a, c, "volumeMounts", mounts));
-        *mounted = true;
-    }
-    return list ? val_set(a, spec, list_name, list) : spec;
+    struct token_mount *t = ctx;
+    const struct val *mounts = val_get(c, "volumeMounts");
+    if (!val_is(c, VAL_OBJECT) || mounts_token(c))
+        return c;
+    t->mounted = true;
+    return val_set(t->a, c, "volumeMounts", val_append(t->a, mounts, t->mount));
+}
+
+static const struct val *mount_token_in(struct token_mount *t, const struct val *spec,
+                                        const char *list)
+{
+    return val_set(t->a, spec, list, val_map(t->a, val_get(spec, list), mount_token, t));
 }
 
 static const struct val *add_token(struct arena *a, const struct val *spec,
@@ -155,12 +160,14 @@ static const struct val *add_token(struct arena *a, const struct val *spec,
     char tail[6];
     rng_name(&dice, tail, 5);
     const struct val *name = val_textf(a, "kube-api-access-%s", tail);
-    bool mounted = false;
-    spec = mount_token(a, spec, "initContainers", name, &mounted);
-    spec = mount_token(a, spec, "containers", name, &mounted);
+    struct token_mount token = {.a = a,
+                                .mount = val_obj(a, "mountPath", val_text(a, TOKEN_PATH), "name",
+                                                 name, "readOnly", val_bool(true))};
+    spec = mount_token_in(&token, spec, "initContainers");
+    spec = mount_token_in(&token, spec, "containers");
     const struct val *volumes = val_get(spec, "volumes");
-    if (mounted)
-        volumes = val_append(a, volumes ? volumes : val_empty_array(), token_volume(a, name));
+    if (token.mounted)
+        volumes = val_append(a, volumes, token_volume(a, name));
     return val_set(a, spec, "volumes", volumes);
 }
 
@@ -293,21 +300,33 @@ static bool node_port_is_taken(struct api_request *rq, int64_t port)
     return false;
 }
 
+struct port_search {
+    struct api_request *rq;
+    int64_t at;    /* offset of the last one given */
+    int64_t tries; /* left, for all ports of the Service together */
+};
+
+static const struct val *assign_node_port(void *ctx, struct str key, size_t i,
+                                          const struct val *port)
+{
+    struct port_search *s = ctx;
+    struct arena *a = s->rq->arena;
+    while (!val_get(port, "nodePort") && s->tries-- > 0) {
+        s->at = (s->at + 1) % NODE_PORTS;
+        if (!node_port_is_taken(s->rq, NODE_PORT_FIRST + s->at))
+            port = val_set(a, port, "nodePort", val_int(a, NODE_PORT_FIRST + s->at));
+    }
+    return port;
+}
+
 static const struct val *assign_node_ports(struct api_request *rq, const struct val *object)
 {
     const struct val *ports = val_path(object, "spec.ports");
-    int64_t at = (int64_t)(loop_random(rq->server->loop) % NODE_PORTS);
-    for (size_t i = 0; i < val_len(ports); i++) {
-        const struct val *port = val_at(ports, i);
-        for (int tries = 0; !val_get(port, "nodePort") && tries < NODE_PORTS; tries++) {
-            at = (at + 1) % NODE_PORTS;
-            if (!node_port_is_taken(rq, NODE_PORT_FIRST + at))
-                port =
-                    val_set(rq->arena, port, "nodePort", val_int(rq->arena, NODE_PORT_FIRST + at));
-        }
-        ports = val_set_at(rq->arena, ports, i, port);
-    }
-    return ports ? val_set_path(rq->arena, object, "spec.ports", ports) : object;
+    struct port_search search = {rq, (int64_t)(loop_random(rq->server->loop) % NODE_PORTS),
+                                 NODE_PORTS};
+    return ports ? val_set_path(rq->arena, object, "spec.ports",
+                                val_map(rq->arena, ports, assign_node_port, &search))
+                 : object;
 }
 
 int admit_service_ip(struct api_request *rq, const struct val **object)

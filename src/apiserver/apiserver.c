@@ -190,6 +190,11 @@ int apiserver_port(const struct apiserver *server)
     return server->port;
 }
 
+int apiserver_writable(const struct apiserver *server, struct err *err)
+{
+    return store_writable(server->store, err);
+}
+
 const char *apiserver_kubeconfig(const struct apiserver *server)
 {
     return server->kubeconfig;

@@ -13,8 +13,8 @@
 struct apiserver;
 
 struct apiserver_config {
-    const char *dir;  /* state: store.db, pki/, kubeconfig; made 0700 */
-    int port;         /* 0: any free one; the chosen port is kept for the next start when possible */
+    const char *dir; /* state: store.db, pki/, kubeconfig; made 0700 */
+    int port;        /* 0: any free one; the chosen port is kept for the next start when possible */
 };
 
 /* Replays the store, listens; ready when it returns 0. A second server on the same dir: ERR_CONFLICT. */
@@ -23,11 +23,14 @@ int apiserver_new(struct loop *loop, const struct apiserver_config *config, stru
 struct apiserver *apiserver_free(struct apiserver *server); /* ends watches, flushes the store */
 int apiserver_port(const struct apiserver *server);
 const char *apiserver_kubeconfig(const struct apiserver *server); /* path */
+/* < 0: the disk refuses (ERR_IO, with the file and the next step); reading goes on, it tries again. */
+int apiserver_writable(const struct apiserver *server, struct err *err) MUST_USE;
 /* In-process maker: the caller frees the api before the server. Acts as system:masters. */
 struct kube_api *apiserver_api(struct apiserver *server);
 
 void apiserver_set_kubelet(struct apiserver *server, const struct api_kubelet *kubelet);
 /* ServiceAccount tokens for pods (also made through serviceaccounts/NAME/token). Arena text. */
-struct str apiserver_token(struct apiserver *server, struct arena *a, struct str ns, struct str account);
+struct str apiserver_token(struct apiserver *server, struct arena *a, struct str ns,
+                           struct str account);
 /* PEM of the CA that signs the server's certificate: for the pods' ca.crt. */
 struct str apiserver_ca(const struct apiserver *server);

@@ -47,28 +47,48 @@ static size_t find_keyed(const struct val *list, const char *key, const struct v
 }
 
 static const struct val *lay_over(struct api_request *rq, struct str name, const struct val *live,
-                                  const struct val *config)
+                                  const struct val *config);
+
+static const struct val *lay_over_object(struct api_request *rq, const struct val *live,
+                                         const struct val *config)
 {
-    struct arena *a = rq->arena;
-    const char *key = list_key(rq, name, config);
-    if (val_is(config, VAL_OBJECT) && val_is(live, VAL_OBJECT)) {
-        for (size_t i = 0; i < val_len(config); i++) {
-            struct str k = val_key_at(config, i);
-            live =
-                val_sets(a, live, k, lay_over(rq, k, val_gets(live, k), val_member_at(config, i)));
-        }
-        return live;
+    VEC(struct val_member) changes = {0};
+    for (size_t i = 0; i < val_len(config); i++) {
+        struct str key = val_key_at(config, i);
+        const struct val *was = val_gets(live, key);
+        struct val_member change = {key, lay_over(rq, key, was, val_member_at(config, i))};
+        if (change.value != was)
+            vec_push(&changes, rq->arena, change);
     }
-    if (!key || !val_is(config, VAL_ARRAY) || !val_is(live, VAL_ARRAY))
-        return config;
+    return val_set_members(rq->arena, live, changes.items, changes.n);
+}
+
+static const struct val *lay_over_list(struct api_request *rq, const char *key,
+                                       const struct val *live, const struct val *config)
+{
+    VEC(const struct val *) items = {0};
+    for (size_t i = 0; i < val_len(live); i++)
+        vec_push(&items, rq->arena, val_at(live, i));
     for (size_t i = 0; i < val_len(config); i++) {
         const struct val *item = val_at(config, i);
         size_t at = find_keyed(live, key, val_get(item, key));
-        live = at == SIZE_MAX
-                   ? val_append(a, live, item)
-                   : val_set_at(a, live, at, lay_over(rq, STR_NULL, val_at(live, at), item));
+        if (at == SIZE_MAX)
+            vec_push(&items, rq->arena, item);
+        else
+            items.items[at] = lay_over(rq, STR_NULL, items.items[at], item);
     }
-    return live;
+    return val_array(rq->arena, items.items, items.n);
+}
+
+static const struct val *lay_over(struct api_request *rq, struct str name, const struct val *live,
+                                  const struct val *config)
+{
+    const char *key = list_key(rq, name, config);
+    if (val_is(config, VAL_OBJECT) && val_is(live, VAL_OBJECT))
+        return lay_over_object(rq, live, config);
+    if (key && val_is(config, VAL_ARRAY) && val_is(live, VAL_ARRAY))
+        return lay_over_list(rq, key, live, config);
+    return config;
 }
 
 /* --- FieldsV1 */
@@ -76,23 +96,21 @@ static const struct val *lay_over(struct api_request *rq, struct str name, const
 static const struct val *fields_of(struct api_request *rq, struct str name, const struct val *v)
 {
     struct arena *a = rq->arena;
-    const struct val *fields = val_empty_object();
+    VEC(struct val_member) fields = {0};
     const char *key = list_key(rq, name, v);
-    if (val_is(v, VAL_OBJECT)) {
-        for (size_t i = 0; i < val_len(v); i++) {
-            struct str k = val_key_at(v, i);
-            fields = val_sets(a, fields, arena_strf(a, "f:%.*s", STR_ARG(k)),
-                              fields_of(rq, k, val_member_at(v, i)));
-        }
-    } else if (key && val_is(v, VAL_ARRAY)) {
-        for (size_t i = 0; i < val_len(v); i++) {
-            const struct val *id = val_get(val_at(v, i), key);
-            struct str k = val_json(a, val_obj(a, key, id));
-            fields = val_sets(a, fields, arena_strf(a, "k:%.*s", STR_ARG(k)),
-                              fields_of(rq, STR_NULL, val_at(v, i)));
-        }
+    for (size_t i = 0; val_is(v, VAL_OBJECT) && i < val_len(v); i++) {
+        struct str k = val_key_at(v, i);
+        struct val_member field = {arena_strf(a, "f:%.*s", STR_ARG(k)),
+                                   fields_of(rq, k, val_member_at(v, i))};
+        vec_push(&fields, a, field);
     }
-    return fields;
+    for (size_t i = 0; key && val_is(v, VAL_ARRAY) && i < val_len(v); i++) {
+        struct str id = val_json(a, val_obj(a, key, val_get(val_at(v, i), key)));
+        struct val_member field = {arena_strf(a, "k:%.*s", STR_ARG(id)),
+                                   fields_of(rq, STR_NULL, val_at(v, i))};
+        vec_push(&fields, a, field);
+    }
+    return val_object(a, fields.items, fields.n);
 }
 
 static const struct val *config_fields(struct api_request *rq, const struct val *config)
@@ -183,54 +201,78 @@ struct give_up {
 static const struct val *give_up_fields(struct give_up *g, size_t depth, const struct val *live,
                                         const struct val *was, const struct val *is);
 
-static const struct val *give_up_member(struct give_up *g, size_t depth, const struct val *live,
-                                        struct str key, const struct val *was, const struct val *is)
+/* What is left of `live`, the member or item at the trail; NULL: it goes. */
+static const struct val *give_up_part(struct give_up *g, size_t depth, const struct val *live,
+                                      const struct val *was, const struct val *is)
 {
-    struct arena *a = g->rq->arena;
-    struct str name = str_sub(key, 2, key.n);
-    const struct val *now = val_gets(live, name);
-    if (!now)
-        return live;
-    if (!is && !held_by_other(g->rq, g->entries, g->trail, depth + 1) && val_len(was) == 0)
-        return val_sets(a, live, name, NULL);
-    const struct val *rest = give_up_fields(g, depth + 1, now, was, is);
-    bool emptied = !is && rest != now && val_len(rest) == 0;
-    return val_sets(a, live, name, emptied ? NULL : rest);
+    bool is_item = str_starts(g->trail[depth], STR("k:"));
+    bool whole = is_item || val_len(was) == 0;
+    if (!is && whole && !held_by_other(g->rq, g->entries, g->trail, depth + 1))
+        return NULL;
+    const struct val *rest = give_up_fields(g, depth + 1, live, was, is);
+    bool emptied = !is_item && !is && rest != live && val_len(rest) == 0;
+    return emptied ? NULL : rest;
 }
 
-static const struct val *give_up_item(struct give_up *g, size_t depth, const struct val *live,
-                                      struct str key, const struct val *was, const struct val *is)
+/* The index of the item that "k:{...}" names, or SIZE_MAX. */
+static size_t item_named(struct arena *a, const struct val *list, struct str key)
 {
-    struct arena *a = g->rq->arena;
     const struct val *id;
     struct err ignored = ERR_INIT;
     if (val_parse_json(a, str_sub(key, 2, key.n), &id, &ignored) < 0 || val_len(id) == 0)
-        return live;
-    size_t at = find_keyed(live, arena_c(a, val_key_at(id, 0)), val_member_at(id, 0));
-    if (at == SIZE_MAX)
-        return live;
-    if (!is && !held_by_other(g->rq, g->entries, g->trail, depth + 1))
-        return val_remove_at(a, live, at);
-    return val_set_at(a, live, at, give_up_fields(g, depth + 1, val_at(live, at), was, is));
+        return SIZE_MAX;
+    return find_keyed(list, arena_c(a, val_key_at(id, 0)), val_member_at(id, 0));
+}
+
+/* Member or item by member or item: what is there, and what is left of it. */
+struct leftover {
+    VEC(struct val_member) members;
+    const struct val **items; /* NULL: gone */
+};
+
+static void give_up_one(struct give_up *g, size_t depth, const struct val *live,
+                        struct leftover *left, const struct val *was, const struct val *is)
+{
+    struct str key = g->trail[depth], name = str_sub(key, 2, key.n);
+    if (str_starts(key, STR("f:")) && val_gets(live, name)) {
+        const struct val *now = val_gets(live, name);
+        struct val_member change = {name, give_up_part(g, depth, now, was, is)};
+        if (change.value != now)
+            vec_push(&left->members, g->rq->arena, change);
+    } else if (str_starts(key, STR("k:")) && left->items) {
+        size_t at = item_named(g->rq->arena, live, key);
+        if (at != SIZE_MAX && left->items[at])
+            left->items[at] = give_up_part(g, depth, left->items[at], was, is);
+    }
 }
 
 static const struct val *give_up_fields(struct give_up *g, size_t depth, const struct val *live,
                                         const struct val *was, const struct val *is)
 {
+    struct arena *a = g->rq->arena;
+    struct leftover left = {0};
+    size_t n = val_is(live, VAL_ARRAY) ? val_len(live) : 0, kept = 0;
     if (depth >= VAL_MAX_DEPTH)
         return live;
+    if (n > 0)
+        left.items = arena_array_of(a, const struct val *, n);
+    for (size_t i = 0; i < n; i++)
+        left.items[i] = val_at(live, i);
     for (size_t i = 0; i < val_len(was); i++) {
         struct str key = val_key_at(was, i);
         const struct val *before = val_member_at(was, i), *after = val_gets(is, key);
         if (after && (val_len(after) == 0 || after == before))
             continue;
         g->trail[depth] = key;
-        if (str_starts(key, STR("f:")) && val_is(live, VAL_OBJECT))
-            live = give_up_member(g, depth, live, key, before, after);
-        else if (str_starts(key, STR("k:")) && val_is(live, VAL_ARRAY))
-            live = give_up_item(g, depth, live, key, before, after);
+        give_up_one(g, depth, live, &left, before, after);
     }
-    return live;
+    if (!left.items)
+        return left.members.n ? val_set_members(a, live, left.members.items, left.members.n) : live;
+    for (size_t i = 0; i < n; i++) {
+        if (left.items[i])
+            left.items[kept++] = left.items[i];
+    }
+    return val_array(a, left.items, kept);
 }
 
 /* --- conflicts */

@@ -117,7 +117,7 @@ static const struct val *without_status(struct api_request *rq, const struct val
     return val_set(rq->arena, object, "status", NULL);
 }
 
-static const struct val *shape(struct api_request *rq, const struct val *object)
+const struct val *shape_object(struct api_request *rq, const struct val *object)
 {
     struct arena *a = rq->arena;
     const struct val *schema = resource_schema(rq->resource);
@@ -148,7 +148,7 @@ int api_create(struct api_request *rq)
     object = meta_new(rq, object, rq->resource->kube.namespaced ? rq->ns : STR_NULL, name);
     if (rq->patch_type == KUBE_PATCH_APPLY && managed)
         object = val_set_path(rq->arena, object, "metadata.managedFields", managed);
-    object = shape(rq, object);
+    object = shape_object(rq, object);
     rc = admit_create(rq, &object);
     if (rc < 0)
         return rc;

@@ -47,54 +47,61 @@ static const struct val *clean_one(struct cleaner *c, struct str type, const str
     return v;
 }
 
-static const struct val *clean_field(struct cleaner *c, const struct type_field *f,
-                                     const struct val *v)
+struct cleaning {
+    struct cleaner *cleaner;
+    const struct type *type;        /* of the struct whose members are walked */
+    const struct type_field *field; /* whose items are walked */
+};
+
+static const struct val *clean_item(void *ctx, struct str key, size_t i, const struct val *item)
 {
-    if (!f->shape)
-        return clean_one(c, f->type, v);
-    for (size_t i = 0; i < val_len(v) && val_is(v, f->shape == '[' ? VAL_ARRAY : VAL_OBJECT); i++) {
-        const struct val *item = f->shape == '[' ? val_at(v, i) : val_member_at(v, i);
-        const struct val *kept = clean_one(c, f->type, item);
-        if (kept == item)
-            continue;
-        v = f->shape == '[' ? val_set_at(c->a, v, i, kept)
-                            : val_sets(c->a, v, val_key_at(v, i), kept);
-    }
-    return v;
+    struct cleaning *c = ctx;
+    return clean_one(c->cleaner, c->field->type, item);
 }
 
-/* `v` without the members that the type does not have. */
+/* NULL: the type has no such member. */
+static const struct val *clean_member(void *ctx, struct str key, size_t i, const struct val *v)
+{
+    struct cleaning *c = ctx;
+    struct type_field f;
+    if (!type_field_find(c->type, key, &f))
+        return NULL;
+    if (!f.shape)
+        return clean_one(c->cleaner, f.type, v);
+    struct cleaning items = {.cleaner = c->cleaner, .field = &f};
+    bool as_said = val_is(v, f.shape == '[' ? VAL_ARRAY : VAL_OBJECT);
+    return as_said ? val_map(c->cleaner->a, v, clean_item, &items) : v;
+}
+
 static const struct val *clean_type(struct cleaner *c, const struct type *type, const struct val *v)
 {
-    const struct val *result = v;
-    for (size_t i = 0; type && val_is(v, VAL_OBJECT) && i < val_len(v); i++) {
-        struct str key = val_key_at(v, i);
-        const struct val *member = val_member_at(v, i);
-        struct type_field f;
-        const struct val *kept = type_field_find(type, key, &f) ? clean_field(c, &f, member) : NULL;
-        if (kept != member)
-            result = val_sets(c->a, result, key, kept);
-    }
-    return result;
+    struct cleaning members = {.cleaner = c, .type = type};
+    return type && val_is(v, VAL_OBJECT) ? val_map(c->a, v, clean_member, &members) : v;
 }
 
-/* --- what fieldValidation makes of unknown fields */
+/* --- what fieldValidation makes of unknown fields and of keys that came twice */
 
-static int unknown_fields(struct api_request *rq, const struct str *fields, size_t n)
+static int strict_faults(struct api_request *rq, const struct str *unknown, size_t n)
 {
     struct str mode = api_param(rq, "fieldValidation");
-    struct buf text cleanup(buf_done) = BUF_INIT(64u << 10);
     const struct kube_resource *k = &rq->resource->kube;
-    if (n == 0 || str_is(mode, "Ignore"))
+    VEC(struct str) faults = {0};
+    if (str_is(mode, "Ignore"))
         return 0;
-    if (!str_is(mode, "Strict")) {
-        for (size_t i = 0; i < n; i++)
-            vec_push(&rq->warnings, rq->arena,
-                     arena_strf(rq->arena, "unknown field \"%.*s\"", STR_ARG(fields[i])));
-        return 0;
-    }
+    for (size_t i = 0; i < rq->repeated.n; i++)
+        vec_push(&faults, rq->arena,
+                 arena_strf(rq->arena, "duplicate field \"%.*s\"", STR_ARG(rq->repeated.items[i])));
     for (size_t i = 0; i < n; i++)
-        buf_addf(&text, "%sunknown field \"%.*s\"", i ? ", " : "", STR_ARG(fields[i]));
+        vec_push(&faults, rq->arena,
+                 arena_strf(rq->arena, "unknown field \"%.*s\"", STR_ARG(unknown[i])));
+    bool strict = str_is(mode, "Strict");
+    for (size_t i = 0; !strict && i < faults.n; i++)
+        vec_push(&rq->warnings, rq->arena, faults.items[i]);
+    if (!strict || faults.n == 0)
+        return 0;
+    struct buf text cleanup(buf_done) = BUF_INIT(64u << 10);
+    for (size_t i = 0; i < faults.n; i++)
+        buf_addf(&text, "%s%.*s", i ? ", " : "", STR_ARG(faults.items[i]));
     return api_fail(rq, ERR_BAD_REQUEST,
                     "%s in version \"%s\" cannot be handled as a %s: strict decoding error: %s",
                     k->kind, k->version, k->kind, buf_c(&text));
@@ -105,12 +112,12 @@ static int decode_custom(struct api_request *rq, const struct val **object)
     const struct val *schema = resource_schema(rq->resource);
     struct api_causes unknown = {.arena = rq->arena};
     if (!schema)
-        return 0;
+        return strict_faults(rq, NULL, 0);
     *object = schema_prune(rq->arena, schema, *object, &unknown);
     VEC(struct str) fields = {0};
     for (size_t i = 0; i < unknown.items.n; i++)
         vec_push(&fields, rq->arena, unknown.items.items[i].field);
-    return unknown_fields(rq, fields.items, fields.n);
+    return strict_faults(rq, fields.items, fields.n);
 }
 
 /* --- specs that were found clean before: equal ones are the same value, so one look is enough for all pods
@@ -169,7 +176,7 @@ int decode_object(struct api_request *rq, const struct val **object)
         return decode_custom(rq, object);
     const struct type *type = type_of_kind(k->group, k->version, k->kind);
     if (!type)
-        return 0;
+        return strict_faults(rq, NULL, 0);
     bool known = is_known(rq, spec);
     const struct val *given = known ? val_set(rq->arena, *object, "spec", NULL) : *object;
     type_check(rq->arena, type, given, &report);
@@ -181,5 +188,5 @@ int decode_object(struct api_request *rq, const struct val **object)
     if (!known && val_get(cleaned, "spec") == spec)
         remember(rq, spec);
     *object = known ? val_set(rq->arena, cleaned, "spec", spec) : cleaned;
-    return unknown_fields(rq, report.unknown.items, report.unknown.n);
+    return strict_faults(rq, report.unknown.items, report.unknown.n);
 }

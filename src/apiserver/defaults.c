@@ -3,8 +3,6 @@
  * Typed decoding drops nulls and empty optional lists and maps; that is done first, so that objects
  * look as they do on a real cluster. Source: k8s.io/kubernetes pkg/apis/{core,apps,batch,rbac}/v1/defaults.go.
  * Read next: defaults_pod.c. */
-#include "apiserver/defaults.h"
-
 #include "apiserver/server.h"
 
 #include "kube/quantity.h"
@@ -26,30 +24,19 @@ static const char *const dropped_maps[] = {
     "matchLabels", "data",        "binaryData",   "stringData", "selector",
     "capacity",    "allocatable", "overhead",     "parameters"};
 
-static const struct val *clean(struct arena *a, const struct val *v, int depth)
+/* `ctx` is the arena; the whole object comes without a key. */
+static const struct val *clean(void *ctx, struct str key, size_t i, const struct val *v)
 {
-    if (depth > VAL_MAX_DEPTH)
-        return v;
-    if (val_is(v, VAL_ARRAY)) {
-        for (size_t i = 0; i < val_len(v); i++)
-            v = val_set_at(a, v, i, clean(a, val_at(v, i), depth + 1));
-        return v;
-    }
-    const struct val *result = v;
-    for (size_t i = 0; val_is(v, VAL_OBJECT) && i < val_len(v); i++) {
-        struct str key = val_key_at(v, i);
-        const struct val *part = val_member_at(v, i);
-        const struct val *cleaned = clean(a, part, depth + 1);
-        bool empty_list = val_is(cleaned, VAL_ARRAY) && val_len(cleaned) == 0 &&
-                          !is_one_of(key, kept_lists, ARRAY_SIZE(kept_lists));
-        bool empty_map = val_is(cleaned, VAL_OBJECT) && val_len(cleaned) == 0 &&
-                         is_one_of(key, dropped_maps, ARRAY_SIZE(dropped_maps));
-        if (val_is(part, VAL_NULL) || empty_list || empty_map)
-            result = val_sets(a, result, key, NULL);
-        else if (cleaned != part)
-            result = val_sets(a, result, key, cleaned);
-    }
-    return result;
+    const struct val *cleaned = val_map(ctx, v, clean, ctx);
+    bool is_member = key.p != NULL, empty = val_len(cleaned) == 0;
+    if (!is_member)
+        return cleaned;
+    bool goes = val_is(v, VAL_NULL) ||
+                (empty && val_is(cleaned, VAL_ARRAY) &&
+                 !is_one_of(key, kept_lists, ARRAY_SIZE(kept_lists))) ||
+                (empty && val_is(cleaned, VAL_OBJECT) &&
+                 is_one_of(key, dropped_maps, ARRAY_SIZE(dropped_maps)));
+    return goes ? NULL : cleaned;
 }
 
 static const struct val *set_if_absent(struct arena *a, const struct val *v, const char *path,
@@ -85,19 +72,16 @@ static const struct val *template_at(struct arena *a, const struct val *object, 
     return val_set_path(a, object, path, val_set(a, template, "spec", defaults_pod_spec(a, spec)));
 }
 
-static const struct val *service_ports(struct arena *a, const struct val *ports)
+static const struct val *service_port(void *ctx, struct str key, size_t i, const struct val *port)
 {
-    for (size_t i = 0; i < val_len(ports); i++) {
-        const struct val *port = val_at(ports, i);
-        port = text_if_absent(a, port, "protocol", "TCP");
-        const struct val *target = val_get(port, "targetPort");
-        bool unset = !target || (val_is(target, VAL_INT) && val_as_int(target, 0) == 0) ||
-                     (val_is(target, VAL_STRING) && val_len(target) == 0);
-        if (unset && val_get(port, "port"))
-            port = val_set(a, port, "targetPort", val_get(port, "port"));
-        ports = val_set_at(a, ports, i, port);
-    }
-    return ports;
+    struct arena *a = ctx;
+    port = text_if_absent(a, port, "protocol", "TCP");
+    const struct val *target = val_get(port, "targetPort");
+    bool unset = !target || (val_is(target, VAL_INT) && val_as_int(target, 0) == 0) ||
+                 (val_is(target, VAL_STRING) && val_len(target) == 0);
+    if (unset && val_get(port, "port"))
+        port = val_set(a, port, "targetPort", val_get(port, "port"));
+    return port;
 }
 
 static const struct val *service(struct arena *a, const struct val *object)
@@ -107,7 +91,7 @@ static const struct val *service(struct arena *a, const struct val *object)
     struct str type = val_path_str(object, "spec.type");
     const struct val *ports = val_path(object, "spec.ports");
     if (val_is(ports, VAL_ARRAY))
-        object = val_set_path(a, object, "spec.ports", service_ports(a, ports));
+        object = val_set_path(a, object, "spec.ports", val_map(a, ports, service_port, a));
     if (str_is(type, "ExternalName"))
         return set_if_absent(a, object, "status.loadBalancer", val_empty_object());
     object = text_if_absent(a, object, "spec.internalTrafficPolicy", "Cluster");
@@ -128,27 +112,36 @@ static const struct val *service(struct arena *a, const struct val *object)
     return set_if_absent(a, object, "status.loadBalancer", val_empty_object());
 }
 
+static const struct val *in_base64(void *ctx, struct str key, size_t i, const struct val *text)
+{
+    return val_string(ctx, base64_text(ctx, val_as_str(text), false));
+}
+
 static const struct val *secret(struct arena *a, const struct val *object)
 {
     const struct val *text = val_get(object, "stringData"), *data = val_get(object, "data");
-    for (size_t i = 0; i < val_len(text); i++)
-        data = val_sets(a, data, val_key_at(text, i),
-                        val_string(a, base64_text(a, val_as_str(val_member_at(text, i)), false)));
-    object = val_set(a, val_set(a, object, "stringData", NULL), "data", data);
+    text = val_map(a, text, in_base64, a);
+    object = val_set(a, val_set(a, object, "stringData", NULL), "data", val_merge(a, data, text));
     return text_if_absent(a, object, "type", "Opaque");
+}
+
+static const struct val *canonical(void *ctx, struct str key, size_t i, const struct val *quantity)
+{
+    struct err ignored = ERR_INIT;
+    const struct val *text;
+    return quantity_canonical(ctx, quantity, &text, &ignored) == 0 ? text : quantity;
+}
+
+const struct val *canonical_quantities(struct arena *a, const struct val *map)
+{
+    return val_map(a, map, canonical, a);
 }
 
 static const struct val *canonical_at(struct arena *a, const struct val *object, const char *path)
 {
-    const struct val *map = val_path(object, path), *text;
-    if (!val_is(map, VAL_OBJECT))
-        return object;
-    for (size_t i = 0; i < val_len(map); i++) {
-        struct err ignored = ERR_INIT;
-        if (quantity_canonical(a, val_member_at(map, i), &text, &ignored) == 0)
-            map = val_sets(a, map, val_key_at(map, i), text);
-    }
-    return val_set_path(a, object, path, map);
+    const struct val *map = val_path(object, path);
+    return val_is(map, VAL_OBJECT) ? val_set_path(a, object, path, canonical_quantities(a, map))
+                                   : object;
 }
 
 static const struct val *claim(struct arena *a, const struct val *object)
@@ -185,17 +178,17 @@ static const struct val *namespace_(struct arena *a, const struct val *object)
     return text_if_absent(a, object, "status.phase", "Active");
 }
 
+static const struct val *subject(void *ctx, struct str key, size_t i, const struct val *v)
+{
+    struct str kind = val_as_str(val_get(v, "kind"));
+    bool user = str_is(kind, "User") || str_is(kind, "Group");
+    return user ? text_if_absent(ctx, v, "apiGroup", "rbac.authorization.k8s.io") : v;
+}
+
 static const struct val *role_binding(struct arena *a, const struct val *object)
 {
     const struct val *subjects = val_get(object, "subjects");
-    for (size_t i = 0; i < val_len(subjects); i++) {
-        const struct val *subject = val_at(subjects, i);
-        struct str kind = val_as_str(val_get(subject, "kind"));
-        if (str_is(kind, "User") || str_is(kind, "Group"))
-            subject = text_if_absent(a, subject, "apiGroup", "rbac.authorization.k8s.io");
-        subjects = val_set_at(a, subjects, i, subject);
-    }
-    object = val_set(a, object, "subjects", subjects);
+    object = val_set(a, object, "subjects", val_map(a, subjects, subject, a));
     if (!val_is(val_get(object, "roleRef"), VAL_OBJECT))
         return object;
     return text_if_absent(a, object, "roleRef.apiGroup", "rbac.authorization.k8s.io");
@@ -314,26 +307,10 @@ const struct val *defaults_for(struct arena *a, const struct resource *r, const 
 {
     if (strcmp(r->table, "customresourcedefinitions") == 0)
         return object;
-    object = clean(a, object, 0);
+    object = clean(a, STR_NULL, 0, object);
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         if (strcmp(rows[i].table, r->table) == 0)
             return rows[i].fn(a, object);
     }
     return object;
-}
-
-int defaults_apply(struct arena *a, const char *group, const char *kind, const struct val *object,
-                   const struct val **ret, struct err *err)
-{
-    struct resources all = {0};
-    resources_init(&all);
-    const struct resource *found = NULL;
-    for (size_t i = 0; i < all.built_in_n && !found; i++) {
-        const struct resource *r = all.items.items[i];
-        if (strcmp(r->kube.group, group) == 0 && strcmp(r->kube.kind, kind) == 0)
-            found = r;
-    }
-    *ret = found ? defaults_for(a, found, object) : clean(a, object, 0);
-    resources_done(&all);
-    return 0;
 }

@@ -10,53 +10,40 @@ static const struct val *set_if_absent(struct arena *a, const struct val *v, con
     return val_get(v, key) ? v : val_set(a, v, key, value);
 }
 
-static const struct val *map_items(struct arena *a, const struct val *list,
-                                   const struct val *(*fn)(struct arena *a, const struct val *item))
+typedef const struct val *(*part_fn)(struct arena *a, const struct val *part);
+
+struct part_map {
+    struct arena *a;
+    part_fn fn;
+};
+
+static const struct val *map_part(void *ctx, struct str key, size_t i, const struct val *part)
 {
-    for (size_t i = 0; val_is(list, VAL_ARRAY) && i < val_len(list); i++) {
-        const struct val *item = val_at(list, i);
-        if (val_is(item, VAL_OBJECT))
-            list = val_set_at(a, list, i, fn(a, item));
-    }
-    return list;
+    const struct part_map *map = ctx;
+    return val_is(part, VAL_OBJECT) ? map->fn(map->a, part) : part;
 }
 
-/* Applies fn to the list or object at `key`, when it is there. */
-static const struct val *in_list(struct arena *a, const struct val *v, const char *key,
-                                 const struct val *(*fn)(struct arena *a, const struct val *item))
+/* Applies fn to each object of the list at `key`, when it is there. */
+static const struct val *in_list(struct arena *a, const struct val *v, const char *key, part_fn fn)
 {
     const struct val *list = val_get(v, key);
-    return val_is(list, VAL_ARRAY) ? val_set(a, v, key, map_items(a, list, fn)) : v;
+    struct part_map map = {a, fn};
+    return val_is(list, VAL_ARRAY) ? val_set(a, v, key, val_map(a, list, map_part, &map)) : v;
 }
 
 static const struct val *in_object(struct arena *a, const struct val *v, const char *key,
-                                   const struct val *(*fn)(struct arena *a, const struct val *item))
+                                   part_fn fn)
 {
     const struct val *part = val_get(v, key);
     return val_is(part, VAL_OBJECT) ? val_set(a, v, key, fn(a, part)) : v;
 }
 
-static const struct val *canonical_map(struct arena *a, const struct val *map)
-{
-    for (size_t i = 0; i < val_len(map); i++) {
-        const struct val *text;
-        struct err ignored = ERR_INIT;
-        if (quantity_canonical(a, val_member_at(map, i), &text, &ignored) == 0)
-            map = val_sets(a, map, val_key_at(map, i), text);
-    }
-    return map;
-}
-
 static const struct val *resources(struct arena *a, const struct val *r)
 {
-    r = in_object(a, r, "limits", canonical_map);
-    r = in_object(a, r, "requests", canonical_map);
+    r = in_object(a, r, "limits", canonical_quantities);
+    r = in_object(a, r, "requests", canonical_quantities);
     const struct val *limits = val_get(r, "limits"), *requests = val_get(r, "requests");
-    for (size_t i = 0; i < val_len(limits); i++) {
-        if (!val_gets(requests, val_key_at(limits, i)))
-            requests = val_sets(a, requests, val_key_at(limits, i), val_member_at(limits, i));
-    }
-    return val_set(a, r, "requests", requests);
+    return val_set(a, r, "requests", limits ? val_merge(a, limits, requests) : requests);
 }
 
 static const struct val *field_ref(struct arena *a, const struct val *ref)
@@ -246,6 +233,6 @@ const struct val *defaults_pod_spec(struct arena *a, const struct val *spec)
         spec = val_set(a, spec, "serviceAccount", val_string(a, account));
     spec = in_list(a, spec, "containers", container);
     spec = in_list(a, spec, "initContainers", container);
-    spec = in_object(a, spec, "overhead", canonical_map);
+    spec = in_object(a, spec, "overhead", canonical_quantities);
     return in_list(a, spec, "volumes", volume);
 }

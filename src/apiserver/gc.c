@@ -180,14 +180,21 @@ static int delete_with(struct gc *gc, struct arena *a, const struct resource *r,
                         NULL);
 }
 
+static const struct val *not_of(void *ctx, struct str key, size_t i, const struct val *owner)
+{
+    const struct str *uid = ctx;
+    return str_eq(uid_of(owner), *uid) ? NULL : owner;
+}
+
+static const struct val *with_owners(struct arena *a, const struct val *object,
+                                     const struct val *owners)
+{
+    return val_set_path(a, object, "metadata.ownerReferences", val_len(owners) ? owners : NULL);
+}
+
 static const struct val *without_owner(struct arena *a, const struct val *object, struct str uid)
 {
-    const struct val *owners = owners_of(object);
-    for (size_t i = val_len(owners); i-- > 0;) {
-        if (str_eq(uid_of(val_at(owners, i)), uid))
-            owners = val_remove_at(a, owners, i);
-    }
-    return val_set_path(a, object, "metadata.ownerReferences", val_len(owners) ? owners : NULL);
+    return with_owners(a, object, val_map(a, owners_of(object), not_of, &uid));
 }
 
 static const struct val *object_at(struct gc *gc, const struct key *key,
@@ -250,7 +257,7 @@ static int check_owners(struct gc *gc, struct arena *a, const struct resource *r
 {
     const struct val *owners = owners_of(object);
     size_t solid = 0, waiting = 0;
-    const struct val *kept = object;
+    VEC(const struct val *) kept = {0};
     for (size_t i = 0; i < val_len(owners); i++) {
         struct str uid = uid_of(val_at(owners, i));
         const struct key *where = map_get(&gc->live, uid);
@@ -259,11 +266,13 @@ static int check_owners(struct gc *gc, struct arena *a, const struct resource *r
         bool waits = owner && kube_is_deleting(owner) && has_finalizer(owner, "foregroundDeletion");
         solid += owner && !waits;
         waiting += waits;
-        if (!owner || waits)
-            kept = without_owner(a, kept, uid);
+        if (owner && !waits)
+            vec_push(&kept, a, val_at(owners, i));
     }
+    if (solid == val_len(owners))
+        return 0;
     if (solid > 0)
-        return kept == object ? 0 : put_back(gc, a, r, kept);
+        return put_back(gc, a, r, with_owners(a, object, val_array(a, kept.items, kept.n)));
     if (kube_is_deleting(object))
         return 0;
     bool has_own = dependents_of(gc, kube_uid(object)) != NULL;

@@ -15,7 +15,8 @@ static const struct {
     [API_DELETE_COLLECTION] = {"deletecollection", api_delete_collection},
 };
 
-const char *api_options_kind(const struct api_request *rq)
+/* "CreateOptions" of the verb */
+static const char *options_kind(const struct api_request *rq)
 {
     static const char *const kinds[_API_VERB_MAX] = {
         [API_GET] = "GetOptions",       [API_LIST] = "ListOptions",
@@ -23,11 +24,6 @@ const char *api_options_kind(const struct api_request *rq)
         [API_UPDATE] = "UpdateOptions", [API_PATCH] = "PatchOptions",
         [API_DELETE] = "DeleteOptions", [API_DELETE_COLLECTION] = "DeleteOptions"};
     return kinds[rq->verb];
-}
-
-const char *api_verb_name(enum api_verb verb)
-{
-    return verb < _API_VERB_MAX ? verbs[verb].name : "";
 }
 
 static int check_dry_run(struct api_request *rq)
@@ -42,7 +38,7 @@ static int check_dry_run(struct api_request *rq)
     const struct val *given = val_string(rq->arena, dry), *all = val_text(rq->arena, "All");
     cause_unsupported(&causes, STR("dryRun"), val_array(rq->arena, &given, 1),
                       val_array(rq->arena, &all, 1));
-    return api_fail_options(rq, api_options_kind(rq), &causes);
+    return api_fail_options(rq, options_kind(rq), &causes);
 }
 
 static int check_field_validation(struct api_request *rq)
@@ -57,7 +53,7 @@ static int check_field_validation(struct api_request *rq)
     }
     struct api_causes causes = {.arena = rq->arena};
     cause_unsupported(&causes, STR("fieldValidation"), val_string(rq->arena, given), list);
-    return api_fail_options(rq, api_options_kind(rq), &causes);
+    return api_fail_options(rq, options_kind(rq), &causes);
 }
 
 static void read_params(struct api_request *rq)

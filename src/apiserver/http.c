@@ -47,7 +47,8 @@ static bool read_accept_option(struct str option, struct accept *ret)
     return true;
 }
 
-bool accept_read(struct str header, struct accept *ret)
+/* False: nothing that we could write is accepted. */
+static bool accept_read(struct str header, struct accept *ret)
 {
     struct str option;
     *ret = (struct accept){0};
@@ -91,14 +92,18 @@ void exchange_fail(struct http_exchange *x)
     exchange_free(x);
 }
 
-const struct val *exchange_shape(struct http_exchange *x, const struct val *answer, bool first)
+/* The object as the client asked for it: itself, a Table, or its metadata. */
+static const struct val *shaped(struct http_exchange *x, const struct val *answer)
 {
     struct arena *a = x->arena;
     if (x->accept.as == AS_TABLE)
-        return table_of_objects(a, x->rq.resource, answer, first,
-                                api_param(&x->rq, "includeObject"), x->rq.now);
+        return table_of_objects(a, x->rq.resource, answer, true, api_param(&x->rq, "includeObject"),
+                                x->rq.now);
     return x->accept.as == AS_PARTIAL ? partial_metadata(a, answer) : answer;
 }
+
+/* --- warnings: RFC 7234's Warning header, as kubectl prints it. Ceilings as in k8s.io/apiserver
+ * pkg/endpoints/filters/warning.go: long ones are cut, and above a total the rest is left out. */
 
 static void warn_deprecated(struct http_exchange *x)
 {
@@ -109,23 +114,38 @@ static void warn_deprecated(struct http_exchange *x)
     struct str text = own.n ? own
                             : arena_strf(x->arena, "%s %s is deprecated",
                                          x->rq.resource->api_version, x->rq.resource->kube.kind);
-    httpd_add_header(x->request, "Warning",
-                     arena_strf(x->arena, "299 - \"%.*s\"", STR_ARG(text)).p);
+    vec_push(&x->rq.warnings, x->arena, text);
+}
+
+/* Whole characters of at most API_MAX_WARNING_BYTES once quoted. */
+static struct str quoted_warning(struct arena *a, struct str s)
+{
+    struct buf text cleanup(buf_done) = BUF_INIT(2 * API_MAX_WARNING_BYTES);
+    size_t n = 0;
+    for (; n < s.n && text.n < API_MAX_WARNING_BYTES; n++) {
+        unsigned char c = (unsigned char)s.p[n];
+        if (c == '"' || c == '\\')
+            buf_addc(&text, '\\');
+        buf_addc(&text, c < ' ' || c == 0x7f ? ' ' : (char)c);
+    }
+    struct str all = buf_str(&text);
+    while (n < s.n && all.n > 0 && ((unsigned char)s.p[n] & 0xc0) == 0x80) {
+        n--;
+        all.n--;
+    }
+    return arena_strf(a, "299 - \"%.*s\"", STR_ARG(all));
 }
 
 static void warn(struct http_exchange *x)
 {
+    size_t total = 0;
     warn_deprecated(x);
     for (size_t i = 0; i < x->rq.warnings.n; i++) {
-        struct buf text cleanup(buf_done) = BUF_INIT(1024);
-        struct str s = x->rq.warnings.items[i];
-        for (size_t k = 0; k < s.n; k++) {
-            if (s.p[k] == '"' || s.p[k] == '\\')
-                buf_addc(&text, '\\');
-            buf_addc(&text, s.p[k] < ' ' ? ' ' : s.p[k]);
-        }
-        httpd_add_header(x->request, "Warning",
-                         arena_strf(x->arena, "299 - \"%s\"", buf_c(&text)).p);
+        struct str text = quoted_warning(x->arena, x->rq.warnings.items[i]);
+        total += text.n;
+        if (total > API_MAX_WARNINGS_BYTES)
+            return;
+        httpd_add_header(x->request, "Warning", text.p);
     }
 }
 
@@ -137,11 +157,10 @@ static void finish(struct http_exchange *x)
         !str_is(include, "Object") && !str_is(include, "None"))
         api_fail(&x->rq, ERR_BAD_REQUEST,
                  "Unable to convert to Table as requested: includeObject: Invalid value: \"%.*s\": "
-                 "must be "
-                 "'Metadata', 'Object', 'None', or empty",
+                 "must be 'Metadata', 'Object', 'None', or empty",
                  STR_ARG(include));
     bool plain = x->rq.status >= 400 || str_is(kube_kind(x->rq.answer), "Status");
-    send_value(x, x->rq.status, plain ? x->rq.answer : exchange_shape(x, x->rq.answer, true));
+    send_value(x, x->rq.status, plain ? x->rq.answer : shaped(x, x->rq.answer));
     exchange_free(x);
 }
 
@@ -185,9 +204,12 @@ static int parse_body(struct http_exchange *x, struct str type)
                       : val_parse_json(x->arena, text, &x->rq.body, &err);
     if (rc < 0)
         return api_fail(&x->rq, ERR_BAD_REQUEST,
-                        "the object provided is unrecognized (must be of type %s): "
-                        "%s",
+                        "the object provided is unrecognized (must be of type %s): %s",
                         x->rq.resource->kube.kind, err.text);
+    bool whole_object = x->rq.verb == API_CREATE || x->rq.verb == API_UPDATE;
+    if (whole_object && !yaml && !protobuf &&
+        !str_is(api_param(&x->rq, "fieldValidation"), "Ignore"))
+        val_json_repeats(x->arena, text, &x->rq.repeated);
     return 0;
 }
 

@@ -3,15 +3,15 @@
 
 #include "apiserver/server.h"
 
-#define API_MAX_ANSWER_BYTES (256u << 20)
+#define API_MAX_ANSWER_BYTES   (256u << 20)
+#define API_MAX_WARNING_BYTES  200  /* one, below what a header of io/httpd.h takes */
+#define API_MAX_WARNINGS_BYTES 4096 /* all of an answer */
 
 enum accept_as { AS_OBJECT, AS_TABLE, AS_PARTIAL, AS_AGGREGATED };
 struct accept {
     enum accept_as as;
     bool yaml;
 };
-/* False: nothing that we could write is accepted. */
-bool accept_read(struct str header, struct accept *ret);
 
 struct http_exchange {
     struct apiserver *server;
@@ -24,8 +24,6 @@ struct http_exchange {
 
 void exchange_free(struct http_exchange *x);
 void exchange_fail(struct http_exchange *x); /* sends rq's failure and frees */
-/* The object as the client asked for it: itself, a Table, or its metadata. */
-const struct val *exchange_shape(struct http_exchange *x, const struct val *answer, bool first);
 
 /* Both take the exchange over. */
 void http_watch(struct http_exchange *x);

@@ -89,7 +89,7 @@ static int read_options(struct api_request *rq, struct api_log_options *ret)
                                 .previous = api_param_true(rq, "previous"),
                                 .timestamps = api_param_true(rq, "timestamps"),
                                 .tail_lines = number(rq, "tailLines"),
-                                .since_seconds = number(rq, "sinceSeconds"),
+                                .since_seconds = MIN_OF(number(rq, "sinceSeconds"), rq->now / 1000),
                                 .limit_bytes = number(rq, "limitBytes")};
     time_ms since;
     if (time_parse_rfc3339(api_param(rq, "sinceTime"), &since))

@@ -2,7 +2,7 @@
  * Source: k8s.io/apiserver pkg/registry/rest/{create,meta}.go, apimachinery api/validation. */
 #include "apiserver/server.h"
 
-struct str api_new_uid(struct apiserver *server, struct arena *a)
+static struct str new_uid(struct apiserver *server, struct arena *a)
 {
     uint64_t high = loop_random(server->loop), low = loop_random(server->loop);
     high = (high & ~0xf000ull) | 0x4000ull;
@@ -31,7 +31,7 @@ const struct val *meta_new(struct api_request *rq, const struct val *object, str
     }
     meta = val_set(a, meta, "name", val_string(a, name));
     meta = val_set(a, meta, "namespace", ns.n ? val_string(a, ns) : NULL);
-    meta = val_set(a, meta, "uid", val_string(a, api_new_uid(rq->server, a)));
+    meta = val_set(a, meta, "uid", val_string(a, new_uid(rq->server, a)));
     meta = val_set(a, meta, "creationTimestamp", val_string(a, time_rfc3339(a, rq->now)));
     if (rq->resource->flags & RES_GENERATION)
         meta = val_set(a, meta, "generation", val_int(a, 1));

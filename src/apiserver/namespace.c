@@ -61,7 +61,7 @@ static void end_namespace(struct apiserver *server, struct arena *a, const struc
                        kube_name(object), freed, NULL);
 }
 
-void namespaces_pass(struct apiserver *server)
+static void namespaces_pass(struct apiserver *server)
 {
     struct arena *a cleanup(cleanup_arena) = arena_new();
     struct store_range range = store_list(server->store, "namespaces", STR_NULL);

@@ -375,17 +375,6 @@ int kubeconfig_write(const char *path, const struct pki *pki, int port, struct e
 
 /* --- small codings */
 
-struct str sha256_hex(struct arena *a, struct str text)
-{
-    unsigned char digest[32];
-    char *hex = arena_alloc(a, 65);
-    if (gnutls_hash_fast(GNUTLS_DIG_SHA256, text.p, text.n, digest) < 0)
-        BUG("SHA-256 is missing");
-    for (size_t i = 0; i < 32; i++)
-        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
-    return (struct str){hex, 64};
-}
-
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 struct str base64_text(struct arena *a, struct str bytes, bool url)

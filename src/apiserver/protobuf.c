@@ -97,20 +97,63 @@ static int broken(struct reader *r, const char *what)
     return err_set(r->err, ERR_BAD_REQUEST, "the protobuf body is broken: %s", what);
 }
 
+/* What is read of a message so far: lists and maps grow here, and become values once. */
+struct field_room {
+    struct type_field field;
+    VEC(const struct val *) items;  /* of a list */
+    VEC(struct val_member) members; /* of a map */
+    const struct val *one;          /* of neither */
+};
+
+struct message_room {
+    VEC(struct field_room) fields;
+};
+
+static struct field_room *room_for(struct reader *r, struct message_room *room,
+                                   const struct type_field *f)
+{
+    for (size_t i = 0; i < room->fields.n; i++) {
+        if (str_eq(room->fields.items[i].field.name, f->name))
+            return &room->fields.items[i];
+    }
+    struct field_room fresh = {.field = *f};
+    vec_push(&room->fields, r->a, fresh);
+    return &room->fields.items[room->fields.n - 1];
+}
+
+static const struct val *room_object(struct reader *r, const struct message_room *room)
+{
+    VEC(struct val_member) members = {0};
+    for (size_t i = 0; i < room->fields.n; i++) {
+        const struct field_room *f = &room->fields.items[i];
+        struct val_member member = {f->field.name, f->one};
+        if (f->field.shape == '{')
+            member.value = val_object(r->a, f->members.items, f->members.n);
+        else if (f->field.shape == '[')
+            member.value = val_array(r->a, f->items.items, f->items.n);
+        vec_push(&members, r->a, member);
+    }
+    return val_object(r->a, members.items, members.n);
+}
+
 static int read_message(struct reader *r, const struct type *type, const struct proto_type *proto,
-                        struct str in, int depth, const struct val **object);
+                        struct str in, int depth, struct message_room *room);
 
 static int read_type(struct reader *r, struct str name, struct str in, int depth,
                      const struct val **ret)
 {
     const struct type *type = type_find(name);
     const struct proto_type *proto = proto_find(name);
+    struct message_room room = {0};
     *ret = val_empty_object();
     if (!type || !proto)
         return 0;
     if (depth > VAL_MAX_DEPTH)
         return broken(r, "nested too deep");
-    return read_message(r, type, proto, in, depth, ret);
+    int rc = read_message(r, type, proto, in, depth, &room);
+    if (rc == 0)
+        *ret = room_object(r, &room);
+    return rc;
 }
 
 /* The n-th number or text of a small message, as Time, Quantity and IntOrString are. */
@@ -207,62 +250,59 @@ static int read_one(struct reader *r, struct str type, const struct item *item, 
 }
 
 /* Repeated numbers may come packed into one field. */
-static int append_packed(struct reader *r, char letter, struct str in, const struct val **list)
+static int append_packed(struct reader *r, struct field_room *room, struct str in)
 {
     while (in.n) {
         struct item item = {0};
         const struct val *v;
         if (!take_varint(&in, &item.n))
             return broken(r, "a list of numbers is cut off");
-        int rc = read_scalar(r, letter, &item, &v);
+        int rc = read_scalar(r, room->field.type.p[0], &item, &v);
         if (rc < 0)
             return rc;
-        *list = val_append(r->a, *list, v);
+        vec_push(&room->items, r->a, v);
     }
     return 0;
 }
 
-static int add_map_entry(struct reader *r, const struct type_field *f, struct str in, int depth,
-                         const struct val **map)
+static int add_map_entry(struct reader *r, struct field_room *room, struct str in, int depth)
 {
     struct item key = {0}, value = {0};
-    const struct val *v;
+    struct val_member member;
     small_field(in, 1, &key);
     if (!small_field(in, 2, &value))
         value.wire = WIRE_BYTES;
-    int rc = read_one(r, f->type, &value, depth, &v);
+    int rc = read_one(r, room->field.type, &value, depth, &member.value);
+    if (rc < 0)
+        return rc;
+    member.key = key.data.p ? key.data : STR("");
+    vec_push(&room->members, r->a, member);
+    return 0;
+}
+
+static int add_item(struct reader *r, struct field_room *room, const struct item *item, int depth)
+{
+    struct str type = room->field.type;
+    const struct val *v;
+    if (type_is_scalar(type) && strchr("ilb", type.p[0]) && item->wire == WIRE_BYTES)
+        return append_packed(r, room, item->data);
+    int rc = read_one(r, type, item, depth, &v);
     if (rc == 0)
-        *map = val_sets(r->a, *map, key.data, v);
+        vec_push(&room->items, r->a, v);
     return rc;
 }
 
-static int add_field(struct reader *r, const struct type_field *f, const struct item *item,
-                     int depth, const struct val **object)
+static int add_field(struct reader *r, struct field_room *room, const struct item *item, int depth)
 {
-    const struct val *now = val_gets(*object, f->name), *v = NULL;
-    int rc;
-    if (f->shape == '{') {
-        v = now ? now : val_empty_object();
-        rc = add_map_entry(r, f, item->data, depth, &v);
-    } else if (f->shape == '[') {
-        const struct val *list = now ? now : val_empty_array();
-        bool number = type_is_scalar(f->type) && strchr("ilb", f->type.p[0]);
-        if (number && item->wire == WIRE_BYTES) {
-            rc = append_packed(r, f->type.p[0], item->data, &list);
-            v = list;
-        } else if ((rc = read_one(r, f->type, item, depth, &v)) == 0) {
-            v = val_append(r->a, list, v);
-        }
-    } else {
-        rc = read_one(r, f->type, item, depth, &v);
-    }
-    if (rc == 0)
-        *object = val_sets(r->a, *object, f->name, v);
-    return rc;
+    if (room->field.shape == '{')
+        return add_map_entry(r, room, item->data, depth);
+    if (room->field.shape == '[')
+        return add_item(r, room, item, depth);
+    return read_one(r, room->field.type, item, depth, &room->one);
 }
 
 static int read_message(struct reader *r, const struct type *type, const struct proto_type *proto,
-                        struct str in, int depth, const struct val **object)
+                        struct str in, int depth, struct message_room *room)
 {
     while (in.n) {
         struct item item;
@@ -273,11 +313,10 @@ static int read_message(struct reader *r, const struct type *type, const struct 
         struct str name = name_of(proto, item.number);
         if (name.n && name.p[0] == '~') {
             const struct proto_type *inner = proto_find(name);
-            rc = inner && depth <= VAL_MAX_DEPTH
-                     ? read_message(r, type, inner, item.data, depth + 1, object)
-                     : 0;
+            if (inner && depth <= VAL_MAX_DEPTH)
+                rc = read_message(r, type, inner, item.data, depth + 1, room);
         } else if (name.n && type_field_find(type, name, &f)) {
-            rc = add_field(r, &f, &item, depth, object);
+            rc = add_field(r, room_for(r, room, &f), &item, depth);
         }
         if (rc < 0)
             return rc;
@@ -332,19 +371,11 @@ static bool is_zero(struct str key, const struct val *v)
     return false;
 }
 
-static const struct val *without_zeros(struct arena *a, const struct val *v)
+static const struct val *without_zeros(void *ctx, struct str key, size_t i, const struct val *v)
 {
-    const struct val *result = v;
-    for (size_t i = 0; val_is(v, VAL_OBJECT) && i < val_len(v); i++) {
-        const struct val *member = val_member_at(v, i);
-        const struct val *kept =
-            is_zero(val_key_at(v, i), member) ? NULL : without_zeros(a, member);
-        if (kept != member)
-            result = val_sets(a, result, val_key_at(v, i), kept);
-    }
-    for (size_t i = 0; val_is(v, VAL_ARRAY) && i < val_len(v); i++)
-        result = val_set_at(a, result, i, without_zeros(a, val_at(v, i)));
-    return result;
+    if (key.p && is_zero(key, v))
+        return NULL;
+    return val_map(ctx, v, without_zeros, ctx);
 }
 
 int protobuf_parse(struct arena *a, struct str bytes, const struct val **ret, struct err *err)
@@ -373,7 +404,7 @@ int protobuf_parse(struct arena *a, struct str bytes, const struct val **ret, st
     int rc = read_type(&r, str_of(type->name), raw.data, 0, &object);
     if (rc < 0)
         return rc;
-    object = without_zeros(a, object);
+    object = without_zeros(a, STR_NULL, 0, object);
     object = val_set(a, object, "apiVersion", val_string(a, version.data));
     *ret = val_set(a, object, "kind", val_string(a, kind.data));
     return 0;

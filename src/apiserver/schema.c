@@ -26,58 +26,62 @@ struct pruner {
     struct api_causes *unknown; /* NULL: nobody asks */
 };
 
-static const struct val *prune(const struct pruner *p, const struct val *schema,
-                               const struct val *v, struct str path, bool root);
-
 static bool is_root_field(struct str key)
 {
     return str_is(key, "apiVersion") || str_is(key, "kind") || str_is(key, "metadata");
 }
 
-static const struct val *prune_object(const struct pruner *p, const struct val *schema,
-                                      const struct val *v, struct str path, bool root)
+/* One container that is pruned: which schema, and where it stands. */
+struct pruning {
+    const struct pruner *pruner;
+    const struct val *schema, *properties, *additional;
+    struct str path;
+    bool embedded; /* an object with apiVersion, kind and metadata of its own */
+};
+
+static const struct val *prune(const struct pruner *p, const struct val *schema,
+                               const struct val *v, struct str path, bool root);
+
+static const struct val *prune_member(void *ctx, struct str key, size_t i, const struct val *v)
 {
-    const struct val *properties = val_get(schema, "properties");
-    const struct val *additional = val_get(schema, "additionalProperties");
-    const struct val *result = v;
-    bool embedded = root || val_is_true(val_get(schema, "x-kubernetes-embedded-resource"));
-    for (size_t i = 0; i < val_len(v); i++) {
-        struct str key = val_key_at(v, i);
-        const struct val *member = val_member_at(v, i), *inner = val_gets(properties, key);
-        if (embedded && is_root_field(key))
-            continue;
-        struct str at = p->unknown ? field_join(p->a, path, arena_c(p->a, key)) : STR_NULL;
-        if (!inner && val_is(additional, VAL_OBJECT))
-            inner = additional;
-        if (inner) {
-            const struct val *kept = prune(p, inner, member, at, false);
-            if (kept != member)
-                result = val_sets(p->a, result, key, kept);
-        } else if (!preserves(schema) && !val_is_true(additional)) {
-            result = val_sets(p->a, result, key, NULL);
-            if (p->unknown)
-                cause_forbidden(p->unknown, at, "unknown field");
-        }
-    }
-    return result;
+    const struct pruning *here = ctx;
+    const struct pruner *p = here->pruner;
+    const struct val *inner = val_gets(here->properties, key);
+    if (here->embedded && is_root_field(key))
+        return v;
+    struct str at = p->unknown ? field_join(p->a, here->path, arena_c(p->a, key)) : STR_NULL;
+    if (!inner && val_is(here->additional, VAL_OBJECT))
+        inner = here->additional;
+    if (inner)
+        return prune(p, inner, v, at, false);
+    if (preserves(here->schema) || val_is_true(here->additional))
+        return v;
+    if (p->unknown)
+        cause_forbidden(p->unknown, at, "unknown field");
+    return NULL;
+}
+
+static const struct val *prune_item(void *ctx, struct str key, size_t i, const struct val *v)
+{
+    const struct pruning *here = ctx;
+    const struct pruner *p = here->pruner;
+    return prune(p, here->schema, v, p->unknown ? field_index(p->a, here->path, i) : STR_NULL,
+                 false);
 }
 
 static const struct val *prune(const struct pruner *p, const struct val *schema,
                                const struct val *v, struct str path, bool root)
 {
+    struct pruning here = {.pruner = p, .schema = schema, .path = path};
     if (val_is(v, VAL_OBJECT)) {
-        bool open = preserves(schema) && !val_get(schema, "properties");
-        return open ? v : prune_object(p, schema, v, path, root);
+        here.properties = val_get(schema, "properties");
+        here.additional = val_get(schema, "additionalProperties");
+        here.embedded = root || val_is_true(val_get(schema, "x-kubernetes-embedded-resource"));
+        bool open = preserves(schema) && !here.properties;
+        return open ? v : val_map(p->a, v, prune_member, &here);
     }
-    const struct val *items = val_get(schema, "items");
-    for (size_t i = 0; items && val_is(v, VAL_ARRAY) && i < val_len(v); i++) {
-        const struct val *item = val_at(v, i);
-        const struct val *kept =
-            prune(p, items, item, p->unknown ? field_index(p->a, path, i) : STR_NULL, false);
-        if (kept != item)
-            v = val_set_at(p->a, v, i, kept);
-    }
-    return v;
+    here.schema = val_get(schema, "items");
+    return here.schema && val_is(v, VAL_ARRAY) ? val_map(p->a, v, prune_item, &here) : v;
 }
 
 const struct val *schema_prune(struct arena *a, const struct val *schema, const struct val *object,
@@ -89,35 +93,46 @@ const struct val *schema_prune(struct arena *a, const struct val *schema, const 
 
 /* --- defaulting: missing members, and nulls that may not be null */
 
+struct defaulting {
+    struct arena *a;
+    const struct val *schema, *properties;
+};
+
+static const struct val *default_part(void *ctx, struct str key, size_t i, const struct val *v)
+{
+    const struct defaulting *here = ctx;
+    return val_gets(here->properties, key) ? v : schema_default(here->a, here->schema, v);
+}
+
+static const struct val *default_properties(struct arena *a, const struct val *properties,
+                                            const struct val *v)
+{
+    VEC(struct val_member) changes = {0};
+    for (size_t i = 0; i < val_len(properties); i++) {
+        struct str key = val_key_at(properties, i);
+        const struct val *inner = val_member_at(properties, i), *member = val_gets(v, key);
+        const struct val *value = val_get(inner, "default");
+        bool null = val_is(member, VAL_NULL) && !val_is_true(val_get(inner, "nullable"));
+        struct val_member change = {key, !member || (null && value) ? value : null ? NULL : member};
+        if (change.value)
+            change.value = schema_default(a, inner, change.value);
+        if (change.value != member)
+            vec_push(&changes, a, change);
+    }
+    return val_set_members(a, v, changes.items, changes.n);
+}
+
 const struct val *schema_default(struct arena *a, const struct val *schema, const struct val *v)
 {
-    const struct val *properties = val_get(schema, "properties");
-    const struct val *additional = val_get(schema, "additionalProperties");
-    const struct val *items = val_get(schema, "items");
+    struct defaulting here = {.a = a, .properties = val_get(schema, "properties")};
     if (val_is(v, VAL_OBJECT)) {
-        for (size_t i = 0; i < val_len(properties); i++) {
-            struct str key = val_key_at(properties, i);
-            const struct val *inner = val_member_at(properties, i), *member = val_gets(v, key);
-            const struct val *value = val_get(inner, "default");
-            bool null = val_is(member, VAL_NULL) && !val_is_true(val_get(inner, "nullable"));
-            if (!member || (null && value))
-                member = value;
-            else if (null)
-                member = NULL;
-            if (member)
-                v = val_sets(a, v, key, schema_default(a, inner, member));
-            else if (null)
-                v = val_sets(a, v, key, NULL);
-        }
-        for (size_t i = 0; val_is(additional, VAL_OBJECT) && i < val_len(v); i++) {
-            struct str key = val_key_at(v, i);
-            if (!val_gets(properties, key))
-                v = val_sets(a, v, key, schema_default(a, additional, val_member_at(v, i)));
-        }
+        here.schema = val_get(schema, "additionalProperties");
+        v = default_properties(a, here.properties, v);
+        return val_is(here.schema, VAL_OBJECT) ? val_map(a, v, default_part, &here) : v;
     }
-    for (size_t i = 0; items && val_is(v, VAL_ARRAY) && i < val_len(v); i++)
-        v = val_set_at(a, v, i, schema_default(a, items, val_at(v, i)));
-    return v;
+    here.schema = val_get(schema, "items");
+    here.properties = NULL;
+    return here.schema && val_is(v, VAL_ARRAY) ? val_map(a, v, default_part, &here) : v;
 }
 
 /* --- validation */

@@ -117,7 +117,8 @@ struct api_request {
     struct str ns, name, subresource;
     struct api_param params[API_MAX_QUERY_PARAMS];
     size_t params_n;
-    const struct val *body; /* may be NULL */
+    const struct val *body;    /* may be NULL */
+    struct val_texts repeated; /* keys that the body's text had twice */
     enum kube_patch_type patch_type;
     bool dry_run, force;
     bool internal; /* from the server itself: no fieldValidation, no protection */
@@ -132,7 +133,7 @@ struct api_request {
 
 struct str api_param(const struct api_request *rq, const char *key); /* STR_NULL when absent */
 bool api_param_true(const struct api_request *rq, const char *key);
-/* "Pod", "pods", as messages name them: "rayclusters.ray.io". */
+/* As messages name it: "pods", "rayclusters.ray.io". */
 const char *api_plural_group(struct api_request *rq);
 
 /* handle.c: decides and acts; fills status and answer, always. Watches are not for it. */
@@ -146,8 +147,8 @@ int api_delete(struct api_request *rq);
 int api_delete_collection(struct api_request *rq);
 int api_get(struct api_request *rq);
 int api_list(struct api_request *rq);
-int api_virtual(
-    struct api_request *rq); /* virtual.c: reviews, bindings, evictions, tokens, scale */
+/* virtual.c: reviews, bindings, evictions, tokens, scale. */
+int api_virtual(struct api_request *rq);
 bool api_virtual_serves(const struct api_request *rq);
 
 /* --- failures (status.c): all return a negative code and have filled the answer. */
@@ -199,13 +200,15 @@ const struct val *stored_object(const struct apiserver *server, const struct res
 /* --- meta.c */
 const struct val *meta_new(struct api_request *rq, const struct val *object, struct str ns,
                            struct str name);
-struct str api_new_uid(struct apiserver *server, struct arena *a);
 int meta_check(struct api_request *rq, const struct val *object, struct api_causes *causes);
 bool has_finalizer(const struct val *object, const char *finalizer);
 const struct val *with_finalizer(struct arena *a, const struct val *object, const char *finalizer);
 const struct val *without_finalizer(struct arena *a, const struct val *object,
                                     const char *finalizer);
 size_t finalizer_count(const struct val *object);
+
+/* --- create.c: the resource's form of an object: pruned by its schema, with defaults. */
+const struct val *shape_object(struct api_request *rq, const struct val *object);
 
 /* --- update.c: the tail that update, patch and apply share. `object` is what shall be. */
 int update_to(struct api_request *rq, const struct val *old, const struct val *object);
@@ -214,10 +217,11 @@ int update_to(struct api_request *rq, const struct val *old, const struct val *o
  * unknown fields go, with a warning or a failure as fieldValidation says. */
 int decode_object(struct api_request *rq, const struct val **object);
 void decode_done(struct apiserver *server);
-const char *api_options_kind(const struct api_request *rq); /* "CreateOptions" of the verb */
 
 /* --- defaults, admission, validation */
 const struct val *defaults_for(struct arena *a, const struct resource *r, const struct val *object);
+/* A map of quantities with each in its canonical form. */
+const struct val *canonical_quantities(struct arena *a, const struct val *map);
 const struct val *defaults_pod_spec(struct arena *a, const struct val *spec);
 int admit_create(struct api_request *rq, const struct val **object);
 void validate_object(struct api_request *rq, const struct val *object, const struct val *old,
@@ -273,13 +277,11 @@ struct watch_options {
 int watcher_new(struct api_request *rq, const struct watch_options *options, watcher_event_fn event,
                 loop_fn end, void *ctx, struct watcher **ret);
 struct watcher *watcher_free(struct watcher *watcher);
-const struct resource *watcher_resource(const struct watcher *watcher);
 struct watch_hub;
 struct watch_hub *watch_hub_new(struct apiserver *server);
 struct watch_hub *watch_hub_free(struct watch_hub *hub);
 void watch_hub_event(struct watch_hub *hub, const struct store_event *event);
 void watch_hub_resource_gone(struct watch_hub *hub, const struct resource *r);
-size_t watch_hub_count(const struct watch_hub *hub);
 
 /* --- garbage (gc.c), namespaces (namespace.c), addresses (service_ip in admit.c) */
 struct gc;
@@ -291,7 +293,6 @@ void namespace_event(struct apiserver *server, const struct store_event *event);
 void claim_event(struct apiserver *server, const struct store_event *event);
 void claims_bootstrap(struct apiserver *server);
 void expire_start(struct apiserver *server); /* expire.c: events go after an hour */
-void namespaces_pass(struct apiserver *server);
 int namespaces_bootstrap(struct apiserver *server, struct err *err);
 
 /* --- what a client reads besides objects */
@@ -313,7 +314,6 @@ struct pki {
 };
 int pki_open(const char *dir, time_ms now, struct pki *ret, struct err *err) MUST_USE;
 void pki_done(struct pki *pki);
-struct str sha256_hex(struct arena *a, struct str text);
 struct str base64_text(struct arena *a, struct str bytes, bool url);
 bool base64_bytes(struct arena *a, struct str text, bool url, struct str *ret);
 int kubeconfig_write(const char *path, const struct pki *pki, int port, struct err *err) MUST_USE;
@@ -333,7 +333,6 @@ bool authorize_ask(struct apiserver *server, const struct api_user *user, const 
                    struct str group, struct str resource, struct str subresource, struct str ns,
                    struct str name);
 bool authorize_path(const struct api_user *user, const char *method, struct str path);
-const char *api_verb_name(enum api_verb verb);
 
 /* --- the server */
 struct encoder; /* http_watch.c */

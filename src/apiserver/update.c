@@ -136,17 +136,6 @@ static void check_new_finalizers(struct api_request *rq, const struct val *old,
                             .p);
 }
 
-static const struct val *shape(struct api_request *rq, const struct val *object)
-{
-    struct arena *a = rq->arena;
-    const struct val *schema = resource_schema(rq->resource);
-    if (schema)
-        return schema_default(a, schema, schema_prune(a, schema, object, NULL));
-    if (rq->resource->crd)
-        return object;
-    return defaults_for(a, rq->resource, resource_stored(a, rq->resource, object));
-}
-
 /* A Service that is written without its address keeps it. */
 static const struct val *keep_address(struct arena *a, const struct val *old,
                                       const struct val *object)
@@ -180,7 +169,7 @@ int update_to(struct api_request *rq, const struct val *old, const struct val *o
     if (strcmp(rq->resource->table, "services") == 0 && !val_path_str(object, "spec.clusterIP").n)
         object = keep_address(a, old, object);
     const struct val *shown_old = resource_show(a, rq->resource, old);
-    object = limit_to_part(rq, rq->resource->crd ? shown_old : old, shape(rq, object));
+    object = limit_to_part(rq, rq->resource->crd ? shown_old : old, shape_object(rq, object));
     object = val_set(a, object, "kind", val_text(a, rq->resource->kube.kind));
     struct api_causes causes = {.arena = a};
     meta_check(rq, object, &causes);

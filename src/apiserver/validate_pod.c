@@ -363,16 +363,24 @@ void validate_pod_spec(struct api_request *rq, const struct val *spec, struct st
         cause_invalid(causes, field_join(a, path, "hostname"), host, why);
 }
 
+struct image_swap {
+    struct arena *a;
+    const struct val *was;
+};
+
+static const struct val *old_image(void *ctx, struct str key, size_t i, const struct val *container)
+{
+    const struct image_swap *swap = ctx;
+    const struct val *was = val_at(swap->was, i);
+    return was ? val_set(swap->a, container, "image", val_get(was, "image")) : container;
+}
+
 /* The new spec with what may change put back to what it was: equal, or something else changed. */
 static const struct val *without_images(struct arena *a, const struct val *spec, const char *list,
                                         const struct val *old)
 {
-    const struct val *now = val_get(spec, list), *was = val_get(old, list);
-    for (size_t i = 0; i < val_len(now) && i < val_len(was); i++) {
-        const struct val *c = val_set(a, val_at(now, i), "image", val_get(val_at(was, i), "image"));
-        now = val_set_at(a, now, i, c);
-    }
-    return val_set(a, spec, list, now);
+    struct image_swap swap = {a, val_get(old, list)};
+    return val_set(a, spec, list, val_map(a, val_get(spec, list), old_image, &swap));
 }
 
 static bool only_adds(const struct val *now, const struct val *was)

@@ -167,7 +167,11 @@ static int evict(struct api_request *rq)
     return created_status(rq);
 }
 
-/* --- serviceaccounts/token */
+/* --- serviceaccounts/token. Source of the limits: pkg/apis/authentication/validation. */
+
+#define TOKEN_SECONDS     3600 /* when nothing is asked for */
+#define TOKEN_MIN_SECONDS 600
+#define TOKEN_MAX_SECONDS (INT64_C(1) << 32)
 
 static int make_token(struct api_request *rq)
 {
@@ -175,12 +179,18 @@ static int make_token(struct api_request *rq)
     const struct val *account = stored_object(rq->server, rq->resource, rq->ns, rq->name);
     if (!account)
         return api_fail_not_found(rq, rq->resource, rq->name);
-    int64_t seconds = val_path_int(rq->body, "spec.expirationSeconds", 3600);
-    if (seconds < 600)
+    int64_t seconds = val_path_int(rq->body, "spec.expirationSeconds", TOKEN_SECONDS);
+    if (seconds < TOKEN_MIN_SECONDS)
         return api_fail(
             rq, ERR_INVALID,
             "TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds: Invalid "
             "value: %lld: may not specify a duration less than 10 minutes",
+            (long long)seconds);
+    if (seconds > TOKEN_MAX_SECONDS)
+        return api_fail(
+            rq, ERR_INVALID,
+            "TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds: Invalid "
+            "value: %lld: may not specify a duration larger than 2^32 seconds",
             (long long)seconds);
     struct str token =
         auth_token_make(rq->server, a, rq->ns, rq->name, kube_uid(account), seconds, rq->now);

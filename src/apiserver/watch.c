@@ -279,11 +279,6 @@ struct watcher *watcher_free(struct watcher *w)
     return NULL;
 }
 
-const struct resource *watcher_resource(const struct watcher *w)
-{
-    return w->resource;
-}
-
 void watch_hub_resource_gone(struct watch_hub *hub, const struct resource *r)
 {
     for (struct watcher *w = hub->first; w; w = w->next) {
@@ -318,9 +313,4 @@ struct watch_hub *watch_hub_free(struct watch_hub *hub)
     if (!hub->drain_deferred)
         free(hub);
     return NULL;
-}
-
-size_t watch_hub_count(const struct watch_hub *hub)
-{
-    return hub->n;
 }

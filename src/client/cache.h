@@ -12,12 +12,13 @@ struct cache;
 /* old or new is NULL for added / deleted objects. */
 typedef void (*cache_changed_fn)(void *ctx, const struct val *old, const struct val *object);
 
-struct cache *cache_new(struct loop *loop, struct kube_api *api, const char *group, const char *version,
-                        const char *plural, const char *label_selector_or_null,
+struct cache *cache_new(struct loop *loop, struct kube_api *api, const char *group,
+                        const char *version, const char *plural, const char *label_selector_or_null,
                         cache_changed_fn changed, void *ctx);
 struct cache *cache_free(struct cache *cache);
 bool cache_synced(const struct cache *cache);
-const struct val *cache_get(const struct cache *cache, struct str ns, struct str name); /* borrowed or NULL */
+const struct val *cache_get(const struct cache *cache, struct str ns,
+                            struct str name); /* borrowed or NULL */
 size_t cache_count(const struct cache *cache);
 /* All objects (ns empty: of all namespaces), sorted by namespace/name, borrowed by the arena. */
 struct cache_list {

@@ -11,8 +11,16 @@
 #include "io/loop.h"
 #include "kube/kube.h"
 
-enum kube_verb { KUBE_GET, KUBE_LIST, KUBE_CREATE, KUBE_REPLACE, KUBE_PATCH, KUBE_DELETE,
-                 KUBE_DELETE_COLLECTION, _KUBE_VERB_MAX };
+enum kube_verb {
+    KUBE_GET,
+    KUBE_LIST,
+    KUBE_CREATE,
+    KUBE_REPLACE,
+    KUBE_PATCH,
+    KUBE_DELETE,
+    KUBE_DELETE_COLLECTION,
+    _KUBE_VERB_MAX
+};
 enum kube_patch_type { KUBE_PATCH_JSON, KUBE_PATCH_MERGE, KUBE_PATCH_STRATEGIC, KUBE_PATCH_APPLY };
 
 struct kube_call {
@@ -24,14 +32,14 @@ struct kube_call {
     struct str name;         /* empty for list, create, delete-collection */
     const char *subresource; /* "status", "log", ... or NULL */
     enum kube_patch_type patch_type;
-    const struct val *body;  /* create, replace, patch; delete: DeleteOptions or NULL */
+    const struct val *body; /* create, replace, patch; delete: DeleteOptions or NULL */
     struct str label_selector;
     struct str field_selector;
     struct str resource_version; /* list, watch */
     struct str field_manager;
     bool force; /* apply */
     bool dry_run;
-    int64_t limit;           /* list pages; 0: all */
+    int64_t limit; /* list pages; 0: all */
     struct str continue_token;
 };
 
@@ -39,7 +47,13 @@ struct kube_call {
  * what; for an API failure err->code is the mapped status and answer the Status object (or NULL). */
 typedef void (*kube_done_fn)(void *ctx, int rc, const struct val *answer, const struct err *err);
 
-enum kube_event { KUBE_ADDED, KUBE_MODIFIED, KUBE_DELETED, KUBE_BOOKMARK, KUBE_ERROR /* object is a Status */ };
+enum kube_event {
+    KUBE_ADDED,
+    KUBE_MODIFIED,
+    KUBE_DELETED,
+    KUBE_BOOKMARK,
+    KUBE_ERROR /* object is a Status */
+};
 typedef void (*kube_event_fn)(void *ctx, enum kube_event event, const struct val *object);
 /* The stream ended: rc 0 for an orderly end, ERR_GONE when the version is too old. The watch is dead. */
 typedef void (*kube_end_fn)(void *ctx, int rc, const struct err *err);
@@ -51,7 +65,8 @@ struct kube_api {
 };
 struct kube_api_ops {
     /* Copies what it needs from `call`. The callback comes exactly once, later, from the loop. */
-    void (*request)(struct kube_api *api, const struct kube_call *call, kube_done_fn done, void *ctx);
+    void (*request)(struct kube_api *api, const struct kube_call *call, kube_done_fn done,
+                    void *ctx);
     /* group, version, plural, ns, selectors and resource_version of `call` are used. */
     struct kube_watch *(*watch)(struct kube_api *api, const struct kube_call *call,
                                 kube_event_fn event, kube_end_fn end, void *ctx);
@@ -59,7 +74,8 @@ struct kube_api_ops {
     void (*free)(struct kube_api *api);
 };
 
-static inline void kube_request(struct kube_api *api, const struct kube_call *call, kube_done_fn done, void *ctx)
+static inline void kube_request(struct kube_api *api, const struct kube_call *call,
+                                kube_done_fn done, void *ctx)
 {
     api->ops->request(api, call, done, ctx);
 }

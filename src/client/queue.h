@@ -13,6 +13,6 @@ struct queue *queue_free(struct queue *queue);
 void queue_add(struct queue *queue, struct str key);
 void queue_add_after(struct queue *queue, struct str key, int64_t delay_ms); /* the soonest wins */
 /* The worker must call exactly one of these for every key it was given. */
-void queue_done(struct queue *queue, struct str key);                  /* forgets failures */
-void queue_retry(struct queue *queue, struct str key);                 /* back-off 100 ms .. 60 s */
+void queue_done(struct queue *queue, struct str key);  /* forgets failures */
+void queue_retry(struct queue *queue, struct str key); /* back-off 100 ms .. 60 s */
 size_t queue_len(const struct queue *queue);

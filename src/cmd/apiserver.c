@@ -73,8 +73,9 @@ const struct cmd_verb cmd_apiserver = {
     .main = apiserver_main,
     .line = "only the embedded Kubernetes API, in the foreground",
     .usage = "[OPTION...]",
-    .about = "Serves the objects of a state folder over HTTPS on 127.0.0.1, without node and operator:\n"
-             "to look at what an up left, or as a small Kubernetes API for tests. Ctrl-C ends it.",
+    .about =
+        "Serves the objects of a state folder over HTTPS on 127.0.0.1, without node and operator:\n"
+        "to look at what an up left, or as a small Kubernetes API for tests. Ctrl-C ends it.",
     .options = options,
     .examples = "  mobula apiserver --state /tmp/api\n"
                 "  KUBECONFIG=/tmp/api/kubeconfig kubectl get namespaces\n",

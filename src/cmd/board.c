@@ -353,11 +353,6 @@ const struct val *board_make(struct arena *a, const struct board_world *world)
     return val_obj(a, "clusters", clusters, "nodes", nodes, "pods", f.pods);
 }
 
-struct str board_head_ip(const struct val *board)
-{
-    return val_as_str(val_path(board, "clusters[0].head.ip"));
-}
-
 static const struct val *add_fact(struct arena *a, const struct val *facts, const char *kind,
                                   const struct val *name, const struct val *text)
 {

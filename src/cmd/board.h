@@ -38,6 +38,3 @@ void board_print(struct arena *a, const struct val *board, const struct board_st
 /* One line of text for each thing on the board, "kind/name" -> "what it does": two of these tell what
  * changed. An object of strings. */
 const struct val *board_facts(struct arena *a, const struct val *board);
-
-/* The first cluster's head pod's address; empty: there is none that runs. */
-struct str board_head_ip(const struct val *board);

@@ -28,8 +28,8 @@ struct cmd_verb {
     const char *examples;             /* lines */
 };
 
-extern const struct cmd_verb cmd_apiserver, cmd_up, cmd_status, cmd_down, cmd_template, cmd_render, cmd_version,
-    cmd_pod_init, cmd_help;
+extern const struct cmd_verb cmd_apiserver, cmd_up, cmd_status, cmd_down, cmd_template, cmd_render,
+    cmd_version, cmd_pod_init, cmd_help;
 extern const struct cmd_verb *const cmd_verbs[];
 extern const size_t cmd_verbs_count;
 

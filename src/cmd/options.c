@@ -37,27 +37,32 @@ int cmd_fail(const struct cmd_verb *verb, const struct err *err)
     return err_exit_code(err->code);
 }
 
+static void say_args(const struct cmd_verb *verb, const char *kind, const char *format,
+                     va_list args)
+{
+    char text[600];
+
+    vsnprintf(text, sizeof(text), format, args);
+    say(verb, kind, text);
+}
+
 int cmd_usage_error(const struct cmd_verb *verb, const char *format, ...)
 {
-    char text[400];
     va_list args;
 
     va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
+    say_args(verb, "", format, args);
     va_end(args);
-    say(verb, "", text);
     return err_exit_code(ERR_INVALID);
 }
 
 void cmd_warn(const struct cmd_verb *verb, const char *format, ...)
 {
-    char text[600];
     va_list args;
 
     va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
+    say_args(verb, "warning: ", format, args);
     va_end(args);
-    say(verb, "warning: ", text);
 }
 
 static size_t options_count(const struct cmd_verb *verb)

@@ -16,6 +16,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#define DISK_LOOK_MS 2000
+
 enum up_phase { UP_STARTING, UP_RUNNING, UP_STOPPING, UP_OVER };
 
 struct up_forward {
@@ -36,7 +38,8 @@ struct up_world {
     struct view *view;
     struct up_forward forwards[_UP_PORT_MAX];
     enum up_phase phase;
-    bool stop_asked;
+    bool stop_asked, refused; /* refused: the disk takes no writes, and that was said */
+    struct loop_timer *disk_timer;
     char self_exe[PATH_MAX], podnet[PATH_MAX], cache[PATH_MAX], url[64];
 };
 
@@ -312,6 +315,19 @@ static void start_forwards(struct up_world *w)
     }
 }
 
+static void look_at_disk(void *ctx)
+{
+    struct up_world *w = ctx;
+    struct err err = ERR_INIT;
+    bool refused = apiserver_writable(w->server, &err) < 0 && err.code != ERR_TOO_MANY;
+
+    if (refused && !w->refused)
+        view_say(w->view, "%s", err.text);
+    if (!refused && w->refused)
+        view_say(w->view, "the store takes writes again");
+    w->refused = refused;
+}
+
 static int start_all(struct up_world *w, struct err *err)
 {
     int rc = find_places(w, err);
@@ -329,6 +345,7 @@ static int start_all(struct up_world *w, struct err *err)
     if (rc < 0)
         return rc;
     start_forwards(w);
+    w->disk_timer = loop_every(w->loop, DISK_LOOK_MS, look_at_disk, w);
     return 0;
 }
 
@@ -337,6 +354,7 @@ static int start_all(struct up_world *w, struct err *err)
 static void stop_parts(struct up_world *w)
 {
     w->phase = UP_OVER;
+    w->disk_timer = loop_timer_free(w->disk_timer);
     for (size_t i = 0; i < _UP_PORT_MAX; i++)
         w->forwards[i].forward = forward_free(w->forwards[i].forward);
     if (w->view)
@@ -419,8 +437,10 @@ int up_run(const struct up_start *start, struct err *err)
     }
     stop_parts(&w);
     loop_turn(w.loop, 0); /* what the parts put off */
-    for (size_t i = 0; i < ARRAY_SIZE(signums); i++)
+    for (size_t i = 0; i < ARRAY_SIZE(signums); i++) {
         loop_signal_free(w.signals[i]);
+        signal(signums[i], SIG_IGN); /* it has stopped: one more says nothing new */
+    }
     loop_free(w.loop);
     arena_free(w.a);
     return rc;

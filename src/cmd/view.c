@@ -81,9 +81,10 @@ static struct board_list pods_of(struct view *view, struct arena *a)
 
         if (end == has_ended_mark)
             continue;
-        list.items[n++] = end ? val_set_path(a, pod, "metadata.deletionTimestamp",
-                                             val_string(a, time_rfc3339(a, loop_wall_ms(view->loop))))
-                              : pod;
+        list.items[n++] =
+            end ? val_set_path(a, pod, "metadata.deletionTimestamp",
+                               val_string(a, time_rfc3339(a, loop_wall_ms(view->loop))))
+                : pod;
     }
     list.n = n;
     return list;
@@ -368,10 +369,4 @@ bool view_head_ip(struct view *view, char ret_ip[64])
         }
     arena_free(a);
     return found;
-}
-
-bool view_has_clusters(const struct view *view, bool *ret_known)
-{
-    *ret_known = cache_synced(view->caches[VIEW_CLUSTERS]);
-    return cache_count(view->caches[VIEW_CLUSTERS]) > 0;
 }

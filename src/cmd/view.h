@@ -27,4 +27,3 @@ void view_pod_stops(struct view *view, struct str ns, struct str name, bool has_
 void view_say(struct view *view, const char *format, ...) PRINTF_LIKE(2, 3);
 /* forward_target_fn's first half: the head pod's address. */
 bool view_head_ip(struct view *view, char ret_ip[64]);
-bool view_has_clusters(const struct view *view, bool *ret_known);

@@ -454,11 +454,6 @@ size_t grpc_in_flight(const struct grpc *g)
     return g->in_flight;
 }
 
-bool grpc_is_connected(const struct grpc *g)
-{
-    return g->link == GRPC_LINK_UP;
-}
-
 struct grpc *grpc_new(struct loop *loop, const struct grpc_config *config)
 {
     struct grpc *g = xcalloc(1, sizeof(*g));

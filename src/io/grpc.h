@@ -35,4 +35,3 @@ struct grpc *grpc_free(struct grpc *grpc); /* NULL allowed; waiting calls get ER
 void grpc_call(struct grpc *grpc, const char *path, struct str message, int64_t timeout_ms,
                grpc_done_fn done, void *ctx);
 size_t grpc_in_flight(const struct grpc *grpc);
-bool grpc_is_connected(const struct grpc *grpc);

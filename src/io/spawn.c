@@ -66,7 +66,7 @@ static bool map_root(const char *uid_map, const char *gid_map)
            write_file("/proc/self/gid_map", gid_map, strlen(gid_map));
 }
 
-static void child_signals(void)
+void spawn_reset_signals(void)
 {
     struct sigaction dfl = {.sa_handler = SIG_DFL};
     for (int s = 1; s < NSIG; s++)
@@ -124,7 +124,7 @@ static _Noreturn void child_main(const struct spawn_options *o, int report_fd, p
         if (!(o->namespaces & CLONE_NEWPID) && getppid() != parent)
             _exit(126);
     }
-    child_signals();
+    spawn_reset_signals();
     if (o->new_session)
         setsid();
     child_fds(o, &report_fd);

@@ -36,6 +36,9 @@ struct spawn_child {
 int spawn_start(const struct spawn_options *options, struct spawn_child *ret,
                 struct err *err) MUST_USE;
 
+/* Between fork and exec: default actions, an empty mask. */
+void spawn_reset_signals(void);
+
 /* `status` as from waitpid. The watch reaps the child, closes the pidfd, then calls fn once and is
  * dead. Freeing it before that leaves a killed child to the kernel. */
 struct spawn_watch;

@@ -166,30 +166,3 @@ const struct val *kube_condition_remove(struct arena *a, const struct val *condi
 {
     return val_remove_at(a, conditions, condition_index(conditions, type));
 }
-
-/* --- Status */
-
-static const struct val *status_causes(struct arena *a, const struct err *err)
-{
-    if (err->field[0] == '\0')
-        return NULL;
-    const struct val *cause = val_obj(a, "reason", val_text(a, "FieldValueInvalid"), "message",
-                                      val_text(a, err->text), "field", val_text(a, err->field));
-    return val_array(a, &cause, 1);
-}
-
-const struct val *kube_status_failure(struct arena *a, const struct err *err,
-                                      const char *kind_or_null, struct str name)
-{
-    const struct val *details =
-        val_obj(a, "kind", kind_or_null ? val_text(a, kind_or_null) : NULL, "name",
-                name.n > 0 ? val_string(a, name) : NULL, "causes", status_causes(a, err));
-    bool names_field = err->field[0] != '\0' && !strstr(err->text, err->field);
-    const struct val *message =
-        names_field ? val_textf(a, "%s: %s", err->field, err->text) : val_text(a, err->text);
-    return val_obj(a, "kind", val_text(a, "Status"), "apiVersion", val_text(a, "v1"), "metadata",
-                   val_empty_object(), "status", val_text(a, "Failure"), "message", message,
-                   "reason", val_text(a, err_reason(err->code)), "details",
-                   val_len(details) > 0 ? details : NULL, "code",
-                   val_int(a, err_http_status(err->code)));
-}

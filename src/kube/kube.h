@@ -82,10 +82,6 @@ const struct val *kube_condition_set(struct arena *a, const struct val *conditio
 const struct val *kube_condition_remove(struct arena *a, const struct val *conditions,
                                         const char *type);
 
-/* --- Status objects (metav1.Status) */
-const struct val *kube_status_failure(struct arena *a, const struct err *err,
-                                      const char *kind_or_null, struct str name);
-
 /* --- strategic merge patch: the schema of a kind (for val_patch_strategic); NULL for kinds that have
  * none, as custom resources: those take JSON and merge patches only (HTTP 415 else). */
 const struct val_merge_schema *kube_merge_schema_for(struct str group, struct str kind);

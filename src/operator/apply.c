@@ -18,7 +18,7 @@
 
 struct apply_pass {
     struct controller *op; /* NULL once the operator is gone: answers are dropped */
-    struct arena *arena; /* holds plan, key, cluster */
+    struct arena *arena;   /* holds plan, key, cluster */
     struct str key;
     const struct val *cluster;
     struct plan plan;

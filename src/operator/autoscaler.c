@@ -7,6 +7,9 @@
 
 #include "kube/pod.h"
 
+#define REFUSED_MAX  7u /* 100 ms << 7: a try every 13 s */
+#define REFUSED_TOLD 3
+
 struct autoscaler_call {
     struct autoscaler *as; /* NULL once it is gone */
     char *key;             /* the scaler that waits for this patch, or NULL */
@@ -74,10 +77,10 @@ static void write_answered(struct scaler *s, int rc, const struct val *answer,
         operator_poke(as->op, kube_ns(answer), kube_name(answer));
         return;
     }
-    s->refused = MIN_OF(s->refused + 1, 7u);
+    s->refused = MIN_OF(s->refused + 1, REFUSED_MAX);
     poll_after(s, (int64_t)AUTOSCALER_POLL_FAST_MS << s->refused);
     const struct val *object = operator_cluster(as->op, str_of(s->ns), str_of(s->name));
-    if (s->refused == 3 && object) {
+    if (s->refused == REFUSED_TOLD && object) {
         scaler_event(s, object, true, "AutoscalerCannotScale", "Scale", str_of(err->text));
     }
 }
@@ -256,7 +259,8 @@ static int64_t next_poll_ms(const struct scaler *s, int64_t check_again_ms)
     return check_again_ms >= 0 ? MAX_OF(MIN_OF(wait, check_again_ms), 10) : wait;
 }
 
-static void trouble_set(struct scaler *s, const struct val *cluster, struct str why)
+/* `answered`: the head did; the fault is the cluster's. */
+static void trouble_set(struct scaler *s, const struct val *cluster, bool answered, struct str why)
 {
     struct arena *a = arena_new();
     time_ms now = loop_wall_ms(s->as->op->loop);
@@ -273,8 +277,11 @@ static void trouble_set(struct scaler *s, const struct val *cluster, struct str 
     s->view = view;
     if (now - s->down_since >= AUTOSCALER_UNREACHABLE_MS && !s->said_unreachable) {
         s->said_unreachable = true;
-        scaler_event(s, cluster, true, "AutoscalerCannotReachHead", "Scale",
-                     arena_strf(a, "no scaling until the head's GCS answers: %.*s", STR_ARG(why)));
+        scaler_event(s, cluster, true,
+                     answered ? "AutoscalerCannotDecide" : "AutoscalerCannotReachHead", "Scale",
+                     arena_strf(a, "no scaling %s: %.*s",
+                                answered ? "as things are" : "until the head's GCS answers",
+                                STR_ARG(why)));
     }
     arena_free(a);
 }
@@ -285,12 +292,14 @@ static void round_run(struct scaler *s, struct round *r, const struct val *objec
     r->s = s;
     r->now = loop_wall_ms(s->as->op->loop);
     int rc = raycluster_read(r->a, object, &r->cluster, &err);
+    /* What the operator refuses (two groups of one name: whose is a pod?) is not scaled either. */
+    rc = rc < 0 ? rc : raycluster_validate_spec(r->a, &r->cluster, &err);
     if (rc == 0) {
         round_snapshot(r);
         rc = scale_decide(r->a, &r->world, r->now, 0, &r->plan, &err);
     }
     if (rc < 0) {
-        trouble_set(s, object, str_of(err.text));
+        trouble_set(s, object, true, str_of(err.text));
         poll_after(s, AUTOSCALER_POLL_DOWN_MS);
         return;
     }
@@ -315,7 +324,7 @@ static void on_state(void *ctx, int rc, const struct ray_state *state, const str
         return; /* autoscaler_cluster_gone follows */
     }
     if (rc < 0) {
-        trouble_set(s, object, str_of(err->text));
+        trouble_set(s, object, false, str_of(err->text));
         poll_after(s, s->known_at == 0 ? AUTOSCALER_POLL_DEFAULT_MS : AUTOSCALER_POLL_DOWN_MS);
         return;
     }
@@ -357,8 +366,22 @@ static void poll_now(void *ctx)
 
 /* --- life */
 
+/* Its patches that are under way have nobody to tell: a cluster that is made anew has the same key. */
+static void calls_forget(struct scaler *s)
+{
+    char key[600];
+    struct str own = key_of(key, sizeof(key), str_of(s->ns), str_of(s->name));
+    for (struct autoscaler_call *call = s->as->calls; call; call = call->next) {
+        if (call->key && str_is(own, call->key)) {
+            free(call->key);
+            call->key = NULL;
+        }
+    }
+}
+
 static void scaler_free(struct scaler *s)
 {
+    calls_forget(s);
     head_drop(s);
     loop_timer_free(s->timer);
     forget_items(&s->groups);

@@ -3,6 +3,8 @@
 
 #include "core/reconcile/reconcile.h"
 
+#define VIEW_MAX_ANSWERS 100
+
 /* --- events */
 
 void scaler_event(struct scaler *s, const struct val *cluster, bool warning, const char *reason,
@@ -146,7 +148,7 @@ static const struct val *answers_view(struct round *r)
         [SCALE_TASK] = "task", [SCALE_GANG] = "gang", [SCALE_CONSTRAINT] = "request_resources"};
     const struct val *list = val_empty_array();
     struct arena *a = r->a;
-    for (size_t i = 0; i < r->plan.n_answers && i < 100; i++) {
+    for (size_t i = 0; i < r->plan.n_answers && i < VIEW_MAX_ANSWERS; i++) {
         const struct scale_answer *answer = &r->plan.answers[i];
         if (answer->source == SCALE_CONSTRAINT && answer->verdict == SCALE_FITS_NOW) {
             continue; /* held, not waiting */

@@ -66,8 +66,7 @@ struct cluster_index {
     struct map clusters; /* "ns/cluster" -> struct map: name -> const struct val */
 };
 
-struct controller
-{
+struct controller {
     struct loop *loop;
     struct kube_api *api;
     struct operator_config config;
@@ -111,9 +110,11 @@ bool memory_may_say(struct cluster_memory *m, bool warning, const char *reason, 
                     time_ms now);
 
 /* --- world.c: borrowed by the arena */
-void world_take(struct controller *op, struct arena *a, const struct val *cluster, struct world *ret);
+void world_take(struct controller *op, struct arena *a, const struct val *cluster,
+                struct world *ret);
 
 /* --- apply.c: runs the plan, then gives the key back to the queue. Takes the arena. */
 void apply_start(struct controller *op, struct str key, const struct val *cluster,
                  struct arena *arena, const struct plan *plan);
-void apply_abandon(struct controller *op); /* the operator ends: answers that still come are dropped */
+void apply_abandon(
+    struct controller *op); /* the operator ends: answers that still come are dropped */

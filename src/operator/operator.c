@@ -175,7 +175,7 @@ static const struct {
 /* --- life */
 
 int operator_new(struct loop *loop, struct kube_api *api, const struct operator_config *config,
-                 struct controller ** ret, struct err *err)
+                 struct controller **ret, struct err *err)
 {
     if (config->cluster_domain && kube_check_dns1123_subdomain(str_of(config->cluster_domain)))
         return err_set(err, ERR_INVALID, "cluster domain \"%s\" is no DNS name",
@@ -222,7 +222,8 @@ struct controller *operator_free(struct controller *op)
     return NULL;
 }
 
-const struct val *operator_autoscaler_view(struct controller *op, struct arena *a, struct str ns, struct str name)
+const struct val *operator_autoscaler_view(struct controller *op, struct arena *a, struct str ns,
+                                           struct str name)
 {
     return op->autoscaler ? autoscaler_view(op->autoscaler, a, ns, name) : NULL;
 }

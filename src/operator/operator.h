@@ -20,7 +20,7 @@ struct operator_config {
 
 struct controller;
 int operator_new(struct loop *loop, struct kube_api *api, const struct operator_config *config,
-                 struct controller ** ret, struct err *err) MUST_USE;
+                 struct controller **ret, struct err *err) MUST_USE;
 struct controller *operator_free(struct controller *op);
 
 /* What the autoscaler last decided for a cluster, for `mobula status` and the board: an object

@@ -3,8 +3,8 @@
 
 #define TOKEN_CHARS 43 /* 256 bits in 6 bits a character */
 
-static const struct val *kept(const struct controller *op, struct arena *a, enum operator_cache which,
-                              struct str ns, struct str name)
+static const struct val *kept(const struct controller *op, struct arena *a,
+                              enum operator_cache which, struct str ns, struct str name)
 {
     const struct cache *cache = op->caches[which];
     if (!cache_synced(cache))
@@ -86,7 +86,8 @@ static struct str new_token(struct controller *op, struct arena *a)
     return arena_str(a, (struct str){text, TOKEN_CHARS});
 }
 
-void world_take(struct controller *op, struct arena *a, const struct val *cluster, struct world *ret)
+void world_take(struct controller *op, struct arena *a, const struct val *cluster,
+                struct world *ret)
 {
     struct world world = {.cluster = val_keep(a, cluster)};
     struct str key = kube_key_of(a, cluster);

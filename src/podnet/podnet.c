@@ -30,6 +30,8 @@
  * once. No lock, no allocation, no output, no state per socket: safe in signal handlers, threads
  * and forked children. What this cannot see: static binaries, raw system calls, libc's own
  * resolver (which is why a name server on 127.0.0.1 still answers), abstract unix sockets.
+ *
+ * Read next: names.c and files.c, for pods that have no mount namespace either.
  */
 #include <arpa/inet.h>
 #include <dlfcn.h>
@@ -280,8 +282,7 @@ static uint32_t address_to_reach(int fd, enum here here, uint32_t ip, in_port_t 
 }
 
 /* Rewrites a destination "here" into `ret`; false: use the caller's own address. */
-static bool rewrite_target(int fd, const struct sockaddr *addr, socklen_t len,
-                           union inet_addr *ret)
+static bool rewrite_target(int fd, const struct sockaddr *addr, socklen_t len, union inet_addr *ret)
 {
     uint32_t ip = pod_ip();
     if (!ip || !copy_inet(addr, len, ret))

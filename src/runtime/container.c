@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define CONFIG_RETRY_MS 5000
+#define POST_START_MS   120000
 
 /* Allowed moves. */
 static const unsigned container_moves[_CONTAINER_STATE_MAX] = {
@@ -119,7 +120,7 @@ static void pull_progress(void *ctx, struct str line)
 static int64_t pod_back_off_base(const struct container *c)
 {
     int64_t base = c->pod->rt->config.back_off_ms;
-    return base > 0 ? base : 10000;
+    return base > 0 ? base : POD_BACK_OFF_MS;
 }
 
 static void pull_done(void *ctx, int rc, const struct err *err, int64_t took_ms)
@@ -299,12 +300,21 @@ static void stop_term(struct container *c)
     c->stop_timer = loop_after(c->pod->rt->loop, MAX_OF(left, POD_MIN_TERM_MS), stop_kill, c);
 }
 
+static void tell_hook_failed(struct container *c, const char *hook, struct str why)
+{
+    char reason[48], text[512];
+    snprintf(reason, sizeof reason, "Failed%sHook", hook);
+    snprintf(text, sizeof text, "%sHook failed: %.*s", hook,
+             STR_ARG(str_sub(str_trim(why), 0, 400)));
+    container_tell(c, true, reason, text);
+}
+
 static void pre_stop_done(void *ctx, bool ok, struct str text)
 {
     struct container *c = ctx;
     c->hook = NULL;
     if (!ok)
-        container_tell(c, true, "FailedPreStopHook", "PreStopHook failed");
+        tell_hook_failed(c, "PreStop", text);
     stop_term(c);
 }
 
@@ -358,11 +368,8 @@ static void post_start_done(void *ctx, bool ok, struct str text)
     c->hook = NULL;
     c->post_start_done = true;
     if (!ok) {
-        container_tell(c, true, "FailedPostStartHook", "PostStartHook failed");
-        container_stop(
-            c,
-            1000 * val_as_int(val_path(c->pod->object, "spec.terminationGracePeriodSeconds"), 30),
-            true);
+        tell_hook_failed(c, "PostStart", text);
+        container_stop(c, pod_spec_grace_ms(c->pod), true);
         return;
     }
     prober_start_all(c);
@@ -383,7 +390,7 @@ static void handle_started(struct container *c)
     const struct val *hook = val_path(c->spec, "lifecycle.postStart");
     c->post_start_done = hook == NULL;
     if (hook)
-        c->hook = action_new(c, hook, 120000, post_start_done, c);
+        c->hook = action_new(c, hook, POST_START_MS, post_start_done, c);
     else
         prober_start_all(c);
 }

@@ -58,7 +58,7 @@ struct image_store {
  * too, which would otherwise live on without anybody to report to. */
 static const char script[] =
     "set -eu\n"
-    "(read -r _ <&3; kill -s KILL -- \"-$$\") >/dev/null 2>&1 &\n"
+    "(read -r _ <&3 || :; kill -s KILL -- \"-$$\") >/dev/null 2>&1 &\n"
     "guard=$!\n"
     "exec 3<&-\n"
     "trap 'kill \"$guard\" || :; rm -rf \"$2\"' EXIT\n"

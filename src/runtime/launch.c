@@ -72,6 +72,7 @@ static void add_base(struct arena *a, const struct container *c, struct env *env
         env_set(a, env, STR("MOBULA_POD_HOSTS"),
                 arena_strf(a, "%s/etc/hosts", dir ? dir : pod->dir));
         env_set(a, env, STR("GRPC_DNS_RESOLVER"), STR("native"));
+        env_set(a, env, STR("MOBULA_POD_FILE"), STR("node_ip_address.json"));
     }
     if (rt->config.podnet_so)
         env_set(a, env, STR("LD_PRELOAD"),

@@ -52,7 +52,6 @@ struct runtime {
 
 /* --- runtime.c */
 void runtime_observe(struct runtime *rt, struct str key, struct str line);
-bool runtime_is_own_node(const struct runtime *rt, struct str name);
 bool runtime_synced(const struct runtime *rt);
 void runtime_slot_release(struct runtime *rt); /* and wakes who waits */
 void runtime_pod_gone(struct runtime *rt);     /* a pod of a stopping runtime is at rest */

@@ -19,10 +19,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define RETRY_MIN_MS          2000
-#define RETRY_MAX_MS          120000
-#define STATUS_RETRY_MS       1000
-#define DEFAULT_GRACE_SECONDS 30
+#define RETRY_MIN_MS    2000
+#define RETRY_MAX_MS    120000
+#define STATUS_RETRY_MS 1000
 
 const char *const pod_state_names[_POD_STATE_MAX] = {"Preparing", "Sandboxing", "Initializing",
                                                      "Active",    "Stopping",   "TearingDown",
@@ -65,7 +64,7 @@ static bool any_live(const struct local_pod *pod)
     return false;
 }
 
-bool pod_move(struct local_pod *pod, enum pod_state to)
+static void pod_move(struct local_pod *pod, enum pod_state to)
 {
     INVARIANT(pod_state_allows(pod->state, to));
     pod->state = to;
@@ -73,7 +72,6 @@ bool pod_move(struct local_pod *pod, enum pod_state to)
     INVARIANT(may_have_sandbox || !pod->sandbox);
     INVARIANT(pod->sandbox || !any_live(pod));
     pod_poke(pod);
-    return true;
 }
 
 static struct str restart_policy(const struct local_pod *pod)
@@ -112,14 +110,21 @@ void pod_poke_at(struct local_pod *pod, int64_t mono_ms)
 
 /* --- status */
 
-static void status_sent(void *ctx, int rc, const struct val *answer, const struct err *err)
+/* The pod that waits for this answer; NULL: it is gone. */
+static struct local_pod *call_answered(struct status_call *call)
 {
-    struct status_call *call = ctx;
     struct local_pod *pod = call->pod;
     free(call);
+    if (pod)
+        pod->status_call = NULL;
+    return pod;
+}
+
+static void status_sent(void *ctx, int rc, const struct val *answer, const struct err *err)
+{
+    struct local_pod *pod = call_answered(ctx);
     if (!pod)
         return;
-    pod->status_call = NULL;
     if (rc == 0) {
         cache_observe(pod->rt->pods, answer);
     } else if (err->code == ERR_NOT_FOUND) {
@@ -408,12 +413,9 @@ static void step_tearing_down(struct local_pod *pod)
 
 static void delete_sent(void *ctx, int rc, const struct val *answer, const struct err *err)
 {
-    struct status_call *call = ctx;
-    struct local_pod *pod = call->pod;
-    free(call);
+    struct local_pod *pod = call_answered(ctx);
     if (!pod)
         return;
-    pod->status_call = NULL;
     if (rc == 0 || err->code == ERR_NOT_FOUND) {
         if (pod->state == POD_REMOVING)
             return; /* the watch tells when it is gone; finalizers may hold it */
@@ -584,6 +586,12 @@ static void arm_deadline(struct local_pod *pod)
     pod->deadline = loop_after(pod->rt->loop, MAX_OF(0, left), deadline_fired, pod);
 }
 
+int64_t pod_spec_grace_ms(const struct local_pod *pod)
+{
+    return 1000 * val_as_int(val_path(pod->object, "spec.terminationGracePeriodSeconds"),
+                             POD_GRACE_DEFAULT_S);
+}
+
 struct local_pod *pod_new(struct runtime *rt, const struct val *object)
 {
     struct local_pod *pod = xcalloc(1, sizeof *pod);
@@ -595,8 +603,7 @@ struct local_pod *pod_new(struct runtime *rt, const struct val *object)
     pod->ns = kube_ns(object);
     pod->name = kube_name(object);
     pod->start_time = loop_wall_ms(rt->loop);
-    pod->grace_ms = 1000 * val_as_int(val_path(object, "spec.terminationGracePeriodSeconds"),
-                                      DEFAULT_GRACE_SECONDS);
+    pod->grace_ms = pod_spec_grace_ms(pod);
     snprintf(dir, sizeof dir, "%s/pods/%.*s", rt->config.dir, STR_ARG(pod->uid));
     pod->dir = xstrdup(dir);
     mkdir(dir, 0755);
@@ -624,11 +631,15 @@ void pod_update(struct local_pod *pod, const struct val *object)
         return;
     }
     const struct val *old = pod->object;
+    bool is_relabeled = kube_labels(old) != kube_labels(object) ||
+                        kube_annotations(old) != kube_annotations(object);
     pod->object = val_ref(object);
     val_unref(old);
+    if (is_relabeled)
+        volume_follow(pod, "downwardAPI", STR_NULL);
     if (kube_is_deleting(object)) {
         int64_t grace = 1000 * val_as_int(val_path(object, "metadata.deletionGracePeriodSeconds"),
-                                          DEFAULT_GRACE_SECONDS);
+                                          POD_GRACE_DEFAULT_S);
         if (!pod->is_deleting || grace < pod->grace_ms) {
             pod->is_deleting = true;
             pod->grace_ms = grace;

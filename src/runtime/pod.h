@@ -14,6 +14,8 @@
 #define POD_MAX_CONTAINERS    64
 #define POD_MIN_TERM_MS       2000 /* between TERM and KILL even when a hook used up the grace */
 #define POD_START_SLOT_MS     30000
+#define POD_GRACE_DEFAULT_S   30
+#define POD_BACK_OFF_MS       10000
 #define POD_BACK_OFF_TIMES    30 /* 10 s .. 300 s */
 #define POD_BACK_OFF_RESET_MS 600000
 
@@ -143,10 +145,10 @@ void pod_poke(struct local_pod *pod);
 void pod_poke_at(struct local_pod *pod, int64_t mono_ms);
 struct local_pod *pod_new(struct runtime *rt, const struct val *object);
 void pod_update(struct local_pod *pod, const struct val *object); /* NULL: deleted */
+int64_t pod_spec_grace_ms(const struct local_pod *pod);
 void pod_free(struct local_pod *pod); /* kills what runs; takes it off the runtime's list */
 void pod_shut_down(struct local_pod *pod, int64_t grace_ms); /* the node stops: object stays */
 bool pod_is_at_rest(const struct local_pod *pod);
-bool pod_move(struct local_pod *pod, enum pod_state to);
 extern const char *const pod_state_names[_POD_STATE_MAX];
 bool pod_state_allows(enum pod_state from, enum pod_state to);
 
@@ -186,6 +188,9 @@ struct volume_plan {
 /* Makes the volumes' directories and files. ERR_NOT_FOUND: something it names is not there yet. */
 int volume_prepare(struct arena *a, struct local_pod *pod, struct volume_plan *ret,
                    struct err *err) MUST_USE;
+/* While the pod runs: an object that volumes show has changed. `kind` as in a volume: secret,
+ * configMap, downwardAPI (of the pod itself; no name). */
+void volume_follow(struct local_pod *pod, const char *kind, struct str name);
 struct env_world pod_env_world(const struct local_pod *pod);
 /* The binds of one container. */
 int volume_container_mounts(struct arena *a, struct container *c, struct wire_mounts *ret,
@@ -198,4 +203,3 @@ bool launch_is_ray_start(const struct val *container);
 
 /* --- status.c */
 const struct val *status_of_pod(struct arena *a, const struct local_pod *pod, time_ms now);
-const char *status_phase(const struct local_pod *pod);

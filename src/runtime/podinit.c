@@ -10,6 +10,7 @@
  *
  * Read next: wire.h (messages), rootfs.c (mounts), sandbox.c (the other end). */
 #include "runtime/podinit.h"
+#include "io/spawn.h"
 #include "runtime/rootfs.h"
 #include "runtime/runtime.h"
 
@@ -149,13 +150,7 @@ static _Noreturn void child_main(struct start_job *job, int report_fd)
         snprintf(err.text, sizeof err.text, "workingDir %.100s", job->cwd);
         start_fail(report_fd, errno, err.text);
     }
-    struct sigaction dfl = {.sa_handler = SIG_DFL};
-    for (int s = 1; s < NSIG; s++)
-        if (s != SIGKILL && s != SIGSTOP)
-            sigaction(s, &dfl, NULL);
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    spawn_reset_signals();
     environ = job->envp;
     execvp(job->argv[0], job->argv);
     snprintf(err.text, sizeof err.text, "exec: \"%.100s\"", job->argv[0]);

@@ -22,9 +22,8 @@ static void apply_verdict(struct prober *p)
                  STR_ARG(c->name), p->kind == PROBE_LIVENESS ? "liveness" : "startup");
         container_tell(c, false, "Killing", told);
         const struct val *own = val_get(p->spec.handler, "terminationGracePeriodSeconds");
-        int64_t pod_grace =
-            val_as_int(val_path(c->pod->object, "spec.terminationGracePeriodSeconds"), 30);
-        container_stop(c, 1000 * val_as_int(own, pod_grace), true);
+        container_stop(
+            c, own ? 1000 * val_as_int(own, POD_GRACE_DEFAULT_S) : pod_spec_grace_ms(c->pod), true);
     }
     pod_poke(c->pod);
 }

@@ -16,7 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define STOP_GRACE_MS 15000 /* for hooks and TERM together when the whole node goes down */
+/* For hooks and TERM together when the whole node goes down: `ray stop` alone gives 16 s. */
+#define STOP_GRACE_MS 25000
 #define STOP_CHECK_MS 50
 #define SYNC_CHECK_MS 20
 
@@ -41,7 +42,7 @@ void runtime_fire(struct runtime *rt, const struct kube_call *call)
     kube_request(rt->api, call, fired, NULL);
 }
 
-bool runtime_is_own_node(const struct runtime *rt, struct str name)
+static bool is_own_node(const struct runtime *rt, struct str name)
 {
     uint64_t index;
     if (str_is(name, "cpu-0"))
@@ -86,7 +87,7 @@ static void pods_changed(void *ctx, const struct val *old, const struct val *obj
     }
     if (pod)
         pod_update(pod, object);
-    else if (object && runtime_is_own_node(rt, val_path_str(object, "spec.nodeName")))
+    else if (object && is_own_node(rt, val_path_str(object, "spec.nodeName")))
         pod_new(rt, object);
     scheduler_poke(rt->scheduler);
     network_changed(rt);
@@ -100,6 +101,25 @@ static void others_changed(void *ctx, const struct val *old, const struct val *o
     scheduler_poke(rt->scheduler);
     network_changed(rt);
     poke_all(rt);
+}
+
+static void content_changed(struct runtime *rt, const char *kind, const struct val *object)
+{
+    for (struct local_pod *p = rt->local; p && object && !rt->stopping; p = p->next)
+        if (str_eq(p->ns, kube_ns(object)))
+            volume_follow(p, kind, kube_name(object));
+}
+
+static void secrets_changed(void *ctx, const struct val *old, const struct val *object)
+{
+    others_changed(ctx, old, object);
+    content_changed(ctx, "secret", object);
+}
+
+static void configmaps_changed(void *ctx, const struct val *old, const struct val *object)
+{
+    others_changed(ctx, old, object);
+    content_changed(ctx, "configMap", object);
 }
 
 /* Directories of pods that were deleted while nobody ran here. */
@@ -168,11 +188,10 @@ static void describe_limits(struct runtime *rt)
 {
     if (rt->isolation != SPAWN_ISOLATION_NONE)
         return;
-    snprintf(
-        rt->limits, sizeof rt->limits,
-        "no PID and mount namespaces here (are user namespaces switched off?):\n"
-        "pods see each other's processes and share /tmp, volumes are not mounted,\n"
-        "and hooks that run `ray stop` are not run: their pods are ended by signals instead\n");
+    snprintf(rt->limits, sizeof rt->limits,
+             "no PID and mount namespaces here (are user namespaces switched off?):\n"
+             "pods see each other's processes and share /tmp, volumes are not mounted,\n"
+             "and hooks that run `ray stop` are not run: their pods are ended by signals instead");
 }
 
 static bool forward_to_api(void *ctx, char ret_ip[64], int *ret_port)
@@ -226,8 +245,8 @@ static void open_caches(struct runtime *rt)
         {&rt->pods, "pods", pods_changed},
         {&rt->nodes, "nodes", others_changed},
         {&rt->services, "services", others_changed},
-        {&rt->secrets, "secrets", others_changed},
-        {&rt->configmaps, "configmaps", others_changed},
+        {&rt->secrets, "secrets", secrets_changed},
+        {&rt->configmaps, "configmaps", configmaps_changed},
         {&rt->claims, "persistentvolumeclaims", claims_changed},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
@@ -248,6 +267,8 @@ int runtime_new(struct loop *loop, struct kube_api *api, const struct runtime_co
         rt->slots = cores > 0 ? (int)cores : 1;
     }
     rt->isolation = config->no_namespaces ? SPAWN_ISOLATION_NONE : spawn_isolation_probe();
+    if (rt->isolation == SPAWN_ISOLATION_NONE)
+        rt->slots = 1; /* Ray nodes that share /tmp/ray pick socket names which are free so far */
     rt->network = 1 + (unsigned)(str_hash(str_of(config->dir)) % 63);
     rt->last_ip = 0x0100 + (uint32_t)(loop_random(loop) % 0xfe00);
     prctl(PR_SET_CHILD_SUBREAPER, 1);

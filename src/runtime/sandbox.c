@@ -232,11 +232,6 @@ struct sandbox *sandbox_free(struct sandbox *s)
     return NULL;
 }
 
-pid_t sandbox_pid(const struct sandbox *s)
-{
-    return s->pid;
-}
-
 int sandbox_start(struct sandbox *s, const struct wire_start *start, const int stdio[3],
                   sandbox_process_fn fn, void *ctx, uint32_t *ret_id, struct err *err)
 {

@@ -38,9 +38,7 @@ struct sandbox_options {
 
 int sandbox_new(struct loop *loop, const struct sandbox_options *options, struct sandbox **ret,
                 struct err *err) MUST_USE;
-struct sandbox *sandbox_free(struct sandbox *sandbox); /* kills what runs */
-pid_t sandbox_pid(const struct sandbox *sandbox);      /* of init, on the host */
-
+struct sandbox *sandbox_free(struct sandbox *sandbox);
 /* stdio: descriptors 0..2, copied (the caller still closes its own). ret_id: for signals and execs. */
 int sandbox_start(struct sandbox *sandbox, const struct wire_start *start, const int stdio[3],
                   sandbox_process_fn fn, void *ctx, uint32_t *ret_id, struct err *err) MUST_USE;

@@ -98,7 +98,7 @@ static struct str unready_message(struct arena *a, const struct local_pod *pod, 
     return arena_str(a, buf_str(&out));
 }
 
-const char *status_phase(const struct local_pod *pod)
+static const char *status_phase(const struct local_pod *pod)
 {
     bool all_ended = pod->n > pod->n_init, any_bad = false, any_ran = false;
     if (pod->failed_reason)
@@ -159,10 +159,6 @@ static const struct val *conditions_value(struct arena *a, const struct local_po
         set_condition(a, list, "PodReadyToStartContainers", pod->sandbox_ready, "", STR_NULL, now);
     list = set_condition(a, list, "Initialized", pod->initialized, "ContainersNotInitialized",
                          unready_message(a, pod, true), now);
-    bool stopping = pod->state == POD_STOPPING;
-    if (stopping) { /* still up: what its containers say, minus those that have gone */
-        ready = false;
-    }
     bool open = gates_open(pod, list);
     list = set_condition(
         a, list, "Ready", ready && open, ready ? "ReadinessGatesNotReady" : why,

@@ -3,10 +3,14 @@
  * A volume is a directory of the pod (emptyDir, secret, configMap, downwardAPI, projected), a shared
  * folder (a claim), a path of the host, or a tmpfs (emptyDir in memory). The pod's init binds each at
  * ROOTFS_VOLUMES/NAME; a container binds from there to its mountPath, so two containers may mount
- * different volumes at one path. Files of secrets are written once, at the pod's start. */
+ * different volumes at one path.
+ * Files of secrets, configMaps and the downward API follow their objects while the pod runs: each is
+ * renamed into place, and what has vanished is removed. As with a kubelet a subPath, which is a bind
+ * of the file itself, keeps what it had, and an object that is deleted changes nothing. */
 #include "runtime/pod.h"
 #include "runtime/rootfs.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -17,6 +21,7 @@
 #define TOKEN_VOLUME "mobula-service-account"
 #define TOKEN_PATH   "/var/run/secrets/kubernetes.io/serviceaccount"
 #define MAX_VOLUMES  128
+#define NEW_FILE     "..new" /* no key of an object starts with ".." */
 
 /* A volume's entry in the making of a pod. */
 struct volume_job {
@@ -26,6 +31,7 @@ struct volume_job {
     struct str name;
     const char *dir; /* DIR/pods/UID/volumes/NAME */
     struct env_world world;
+    VEC(struct str) written; /* names in `dir` */
 };
 
 typedef VEC(struct wire_mount) mount_vec;
@@ -54,18 +60,21 @@ struct env_world pod_env_world(const struct local_pod *pod)
 
 /* --- files of secrets and the like */
 
-static int write_key(const struct volume_job *j, struct str path, struct str bytes, unsigned mode,
+static int write_key(struct volume_job *j, struct str path, struct str bytes, unsigned mode,
                      struct err *err)
 {
-    char full[PATH_MAX], dir[PATH_MAX];
+    char full[PATH_MAX], dir[PATH_MAX], fresh[PATH_MAX + sizeof NEW_FILE];
     if (path.n == 0 || path.p[0] == '/' || str_has(path, STR("..")))
         return err_set(err, ERR_INVALID, "path \"%.*s\" leaves the volume", STR_ARG(path));
     if (snprintf(full, sizeof full, "%s/%.*s", j->dir, STR_ARG(path)) >= (int)sizeof full)
         return err_set(err, ERR_INVALID, "path \"%.60s...\" is too long", path.p);
     snprintf(dir, sizeof dir, "%s", full);
     *strrchr(dir, '/') = '\0';
-    if (!rootfs_make_dirs(dir, 0755) || !file_write(full, bytes, mode))
+    snprintf(fresh, sizeof fresh, "%s/" NEW_FILE, dir);
+    if (!rootfs_make_dirs(dir, 0755) || !file_write(fresh, bytes, mode) || rename(fresh, full) < 0)
         return err_errno(err, errno, "writing %s", full);
+    ptrdiff_t slash = str_find(path, '/');
+    vec_push(&j->written, j->a, slash < 0 ? path : str_sub(path, 0, (size_t)slash));
     return 0;
 }
 
@@ -77,7 +86,7 @@ static unsigned mode_of(const struct val *item, const struct val *source)
 }
 
 /* All keys of a Secret or ConfigMap, or those that `items` names. */
-static int write_object(const struct volume_job *j, const struct val *source, bool is_secret,
+static int write_object(struct volume_job *j, const struct val *source, bool is_secret,
                         const char *name_key, struct err *err)
 {
     struct str name = val_as_str(val_get(source, name_key)), ns = kube_ns(j->pod->object);
@@ -119,7 +128,7 @@ static int write_object(const struct volume_job *j, const struct val *source, bo
     return 0;
 }
 
-static int write_downward(const struct volume_job *j, const struct val *source, struct err *err)
+static int write_downward(struct volume_job *j, const struct val *source, struct err *err)
 {
     VAL_EACH_ITEM (item, val_get(source, "items")) {
         const struct val *field = val_get(item, "fieldRef");
@@ -153,7 +162,7 @@ static struct str service_account(const struct local_pod *pod)
     return name.n ? name : STR("default");
 }
 
-static int write_token(const struct volume_job *j, struct str path, struct err *err)
+static int write_token(struct volume_job *j, struct str path, struct err *err)
 {
     const struct runtime_config *config = &j->pod->rt->config;
     struct str token = config->token ? config->token(config->ctx, j->a, kube_ns(j->pod->object),
@@ -162,7 +171,7 @@ static int write_token(const struct volume_job *j, struct str path, struct err *
     return write_key(j, path.n ? path : STR("token"), token, 0600, err);
 }
 
-static int write_service_account(const struct volume_job *j, struct err *err)
+static int write_service_account(struct volume_job *j, struct err *err)
 {
     const struct runtime_config *config = &j->pod->rt->config;
     int rc = write_token(j, STR("token"), err);
@@ -171,7 +180,7 @@ static int write_service_account(const struct volume_job *j, struct err *err)
     return rc < 0 ? rc : write_key(j, STR("namespace"), kube_ns(j->pod->object), 0644, err);
 }
 
-static int write_projected(const struct volume_job *j, const struct val *source, struct err *err)
+static int write_projected(struct volume_job *j, const struct val *source, struct err *err)
 {
     VAL_EACH_ITEM (part, val_get(source, "sources")) {
         const struct val *from;
@@ -194,6 +203,54 @@ static int write_projected(const struct volume_job *j, const struct val *source,
             return rc;
     }
     return 0;
+}
+
+static int write_secret(struct volume_job *j, const struct val *source, struct err *err)
+{
+    return write_object(j, source, true, "secretName", err);
+}
+
+static int write_configmap(struct volume_job *j, const struct val *source, struct err *err)
+{
+    return write_object(j, source, false, "name", err);
+}
+
+/* Volumes whose files are ours to write. */
+static const struct {
+    const char *kind;
+    int (*write)(struct volume_job *j, const struct val *source, struct err *err);
+} written_kinds[] = {{"secret", write_secret},
+                     {"configMap", write_configmap},
+                     {"downwardAPI", write_downward},
+                     {"projected", write_projected}};
+
+static void remove_vanished(const struct volume_job *j)
+{
+    DIR *dir = opendir(j->dir);
+    for (struct dirent *e; dir && (e = readdir(dir));) {
+        bool is_kept = e->d_type == DT_DIR;
+        for (size_t i = 0; i < j->written.n && !is_kept; i++)
+            is_kept = str_is(j->written.items[i], e->d_name);
+        if (!is_kept)
+            (void)unlinkat(dirfd(dir), e->d_name, 0);
+    }
+    if (dir)
+        closedir(dir);
+}
+
+/* False: the volume is of another kind. */
+static bool write_files(struct volume_job *j, int *ret_rc, struct err *err)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(written_kinds); i++) {
+        const struct val *source = val_get(j->volume, written_kinds[i].kind);
+        if (!source)
+            continue;
+        *ret_rc = written_kinds[i].write(j, source, err);
+        if (*ret_rc == 0)
+            remove_vanished(j);
+        return true;
+    }
+    return false;
 }
 
 /* --- one volume */
@@ -241,7 +298,7 @@ static int claim_path(const struct volume_job *j, const struct val *source, cons
 }
 
 /* Fills or finds the volume; *ret_source is its directory (or file), NULL for a tmpfs. */
-static int volume_make(const struct volume_job *j, const char **ret_source, uint64_t *ret_tmpfs,
+static int volume_make(struct volume_job *j, const char **ret_source, uint64_t *ret_tmpfs,
                        struct err *err)
 {
     const struct val *v = j->volume, *source;
@@ -261,14 +318,9 @@ static int volume_make(const struct volume_job *j, const char **ret_source, uint
             *ret_tmpfs = memory_bound(source);
         return 0;
     }
-    if ((source = val_get(v, "secret")))
-        return write_object(j, source, true, "secretName", err);
-    if ((source = val_get(v, "configMap")))
-        return write_object(j, source, false, "name", err);
-    if ((source = val_get(v, "downwardAPI")))
-        return write_downward(j, source, err);
-    if ((source = val_get(v, "projected")))
-        return write_projected(j, source, err);
+    int rc;
+    if (write_files(j, &rc, err))
+        return rc;
     return err_set(err, ERR_INVALID, "volume \"%.*s\" is of a kind that this node does not have",
                    STR_ARG(j->name));
 }
@@ -284,15 +336,21 @@ static void add_bind(struct arena *a, mount_vec *mounts, const char *source, str
                                   .target = target}));
 }
 
+static struct volume_job job_of(struct arena *a, struct local_pod *pod, const struct val *volume,
+                                struct str name)
+{
+    return (struct volume_job){.a = a,
+                               .pod = pod,
+                               .volume = volume,
+                               .name = name,
+                               .dir = arena_strf(a, "%s/volumes/%.*s", pod->dir, STR_ARG(name)).p,
+                               .world = pod_env_world(pod)};
+}
+
 static int prepare_one(struct arena *a, struct local_pod *pod, const struct val *volume,
                        struct str name, mount_vec *mounts, struct err *err)
 {
-    struct volume_job job = {.a = a,
-                             .pod = pod,
-                             .volume = volume,
-                             .name = name,
-                             .dir = arena_strf(a, "%s/volumes/%.*s", pod->dir, STR_ARG(name)).p,
-                             .world = pod_env_world(pod)};
+    struct volume_job job = job_of(a, pod, volume, name);
     const char *source = NULL;
     uint64_t tmpfs = 0;
     int rc = volume ? volume_make(&job, &source, &tmpfs, err) : 0;
@@ -368,6 +426,41 @@ int volume_prepare(struct arena *a, struct local_pod *pod, struct volume_plan *r
         return rc;
     ret->mounts = (struct wire_mounts){mounts.items, mounts.n};
     return 0;
+}
+
+/* --- later changes */
+
+/* Does the volume, or a part of a projected one, show this object? */
+static bool shows(const struct val *volume, const char *kind, struct str name)
+{
+    const struct val *source = val_get(volume, kind);
+    if (source && (!name.n || str_eq(val_as_str(val_get(source, "name")), name) ||
+                   str_eq(val_as_str(val_get(source, "secretName")), name)))
+        return true;
+    VAL_EACH_ITEM (part, val_path(volume, "projected.sources")) {
+        const struct val *own = val_get(part, kind);
+        if (own && (!name.n || str_eq(val_as_str(val_get(own, "name")), name)))
+            return true;
+    }
+    return false;
+}
+
+void volume_follow(struct local_pod *pod, const char *kind, struct str name)
+{
+    const struct val *volumes = val_path(pod->object, "spec.volumes");
+    for (size_t i = 0; pod->sandbox && i < MIN_OF(val_len(volumes), (size_t)MAX_VOLUMES); i++) {
+        const struct val *v = val_at(volumes, i);
+        if (!shows(v, kind, name))
+            continue;
+        struct arena *a cleanup(cleanup_arena) = arena_new();
+        struct volume_job job = job_of(a, pod, v, val_as_str(val_get(v, "name")));
+        struct err err = ERR_INIT;
+        int rc = 0;
+        if (write_files(&job, &rc, &err) && rc < 0)
+            event_emit(pod->rt, "kubelet", pod->object, NULL, true, "FailedMount",
+                       "MountVolume.SetUp failed for volume \"%.*s\": %s", STR_ARG(job.name),
+                       err.text);
+    }
 }
 
 /* --- a container's mounts */

@@ -427,11 +427,6 @@ void store_when_durable(struct store *store, store_done_fn fn, void *ctx)
     }
 }
 
-bool store_is_durable(const struct store *store)
-{
-    return store->durable >= store->revision;
-}
-
 int store_writable(const struct store *store, struct err *err)
 {
     if (store->refused.code == ERR_NONE) {
@@ -447,20 +442,31 @@ int store_writable(const struct store *store, struct err *err)
 
 /* --- changing */
 
-static void journal_add(struct store *store, const struct store_event *event, uint64_t replaces)
+/* The text that the journal keeps; empty without a journal. */
+static int print_body(const struct store *store, const char *table, struct str name,
+                      const struct val *value, struct buf *ret, struct err *err)
+{
+    if (!store->journal)
+        return 0;
+    val_print_json(value, ret);
+    if (ret->failed)
+        return err_set(err, ERR_TOO_LARGE, "%s \"%.*s\" is too large: limit is %u bytes", table,
+                       STR_ARG(name), STORE_MAX_VALUE_BYTES);
+    return 0;
+}
+
+static void journal_add(struct store *store, const struct store_event *event, uint64_t replaces,
+                        const struct buf *body)
 {
     if (!store->journal) {
         store->durable = store->revision;
         return;
     }
-    struct buf body cleanup(buf_done) = BUF_INIT(VAL_MAX_TEXT_BYTES);
-    val_print_json(event->value, &body);
-    INVARIANT(!body.failed);
     size_t n = event->table.n + event->ns.n + event->name.n + 3;
-    char *block = xmalloc(n + body.n + 1);
+    char *block = xmalloc(n + body->n + 1);
     memcpy(block, event->table.p, event->table.n + 1);
     copy_key(block + event->table.n + 1, event->ns, event->name);
-    memcpy(block + n, buf_c(&body), body.n + 1);
+    memcpy(block + n, buf_c(body), body->n + 1);
     struct journal_row row = {.revision = event->revision,
                               .replaces = replaces,
                               .deleted = event->change == STORE_DELETED,
@@ -468,15 +474,16 @@ static void journal_add(struct store *store, const struct store_event *event, ui
                               .ns = block + event->table.n + 1,
                               .name = block + event->table.n + event->ns.n + 2,
                               .body = block + n,
-                              .body_n = body.n};
+                              .body_n = body->n};
     vec_push(&store->pending.rows, NULL, row);
-    store->pending.bytes += n + body.n;
+    store->pending.bytes += n + body->n;
     start_soon(store);
 }
 
-static void publish(struct store *store, const struct store_event *event, uint64_t replaces)
+static void publish(struct store *store, const struct store_event *event, uint64_t replaces,
+                    const struct buf *body)
 {
-    journal_add(store, event, replaces);
+    journal_add(store, event, replaces, body);
     if (store->on_event)
         store->on_event(store->on_event_ctx, event);
 }
@@ -484,15 +491,18 @@ static void publish(struct store *store, const struct store_event *event, uint64
 int store_put(struct store *store, const char *table_name, struct str ns, struct str name,
               const struct val *value, struct err *err)
 {
+    struct buf body cleanup(buf_done) = BUF_INIT(STORE_MAX_VALUE_BYTES);
+    INVARIANT(name.n > 0 && value);
     int rc = store_writable(store, err);
+    if (rc == 0)
+        rc = print_body(store, table_name, name, value, &body, err);
     if (rc < 0)
         return rc;
-    INVARIANT(name.n > 0 && value);
     store->revision++;
     struct table *table = table_of(store, table_name);
     struct change change = table_put(table, ns, name, value, store->revision);
     enum store_change kind = change.old ? STORE_MODIFIED : STORE_ADDED;
-    publish(store, past_add(store, kind, table, ns, name, value, change), change.replaces);
+    publish(store, past_add(store, kind, table, ns, name, value, change), change.replaces, &body);
     return 0;
 }
 
@@ -506,6 +516,12 @@ int store_delete(struct store *store, const char *table_name, struct str ns, str
     size_t at;
     if (!table || !table_find(table, ns, name, &at))
         return err_set(err, ERR_NOT_FOUND, "%s \"%.*s\" not found", table_name, STR_ARG(name));
+    /* What was stored can be deleted, although its last state may say a little more. */
+    struct buf body cleanup(buf_done) = BUF_INIT(VAL_MAX_TEXT_BYTES);
+    rc = print_body(store, table_name, name, last ? last : table->items.items[at]->value, &body,
+                    err);
+    if (rc < 0)
+        return rc;
     store->revision++;
     /* ns and name may be the item's own: the event's copy is made before the item goes. */
     struct store_item *item = table->items.items[at];
@@ -514,7 +530,7 @@ int store_delete(struct store *store, const char *table_name, struct str ns, str
         past_add(store, STORE_DELETED, table, ns, name, last ? last : item->value, change);
     struct change gone = table_remove(table, at);
     val_unref(gone.old);
-    publish(store, event, change.replaces);
+    publish(store, event, change.replaces, &body);
     return 0;
 }
 

@@ -18,10 +18,12 @@
 #include "io/loop.h"
 #include "value/value.h"
 
-#define STORE_HISTORY_DEFAULT   8192 /* changes kept for watches */
-#define STORE_REVISION_GAP      1000
-#define STORE_MAX_BYTES         (2ll << 30) /* the journal's file; as etcd's default quota */
-#define STORE_RETRY_MS          1000
+#define STORE_HISTORY_DEFAULT 8192 /* changes kept for watches */
+#define STORE_REVISION_GAP    1000
+#define STORE_MAX_BYTES       (2ll << 30) /* the journal's file; as etcd's default quota */
+#define STORE_RETRY_MS        1000
+#define STORE_MAX_VALUE_BYTES                                                                      \
+    (16u << 20) /* one object as JSON: a body of the API, with room to grow */
 #define STORE_MAX_PENDING_BYTES (64u << 20) /* waiting for the disk */
 
 struct store;
@@ -87,7 +89,6 @@ int store_writable(const struct store *store, struct err *err) MUST_USE;
 /* Called once, from the loop, when all changes so far are on disk (rc 0) or were refused (rc < 0). */
 typedef void (*store_done_fn)(void *ctx, int rc, const struct err *err);
 void store_when_durable(struct store *store, store_done_fn fn, void *ctx);
-bool store_is_durable(const struct store *store); /* nothing is pending */
 
 /* Called at every change, at once, from inside store_put and store_delete. */
 typedef void (*store_event_fn)(void *ctx, const struct store_event *event);

@@ -298,16 +298,27 @@ int val_patch_json(struct arena *a, const struct val *v, const struct val *ops,
         return err_set(err, ERR_TOO_LARGE,
                        "The allowed maximum operations in a JSON patch is %d, got %zu",
                        PATCH_MAX_OPERATIONS, val_len(ops));
-    for (size_t i = 0; i < val_len(ops); i++) {
+    /* Of each step only the result is kept, until the next one: steps are copies of what they touch. */
+    struct arena *steps[] = {arena_new(), arena_new()};
+    int r = 0;
+    size_t turn = 0; /* the step that does not hold v: a test leaves v where it is */
+    for (size_t i = 0; r == 0 && i < val_len(ops); i++) {
         struct operation o;
-        int r = operation_read(a, val_at(ops, i), &o, err);
-        if (r < 0)
-            return r;
-        struct patcher p = {a, err, &o};
-        r = actions[o.op](&p, v, &v);
-        if (r < 0)
-            return r;
+        const struct val *before = v;
+        struct arena *now = steps[turn];
+        arena_reset(now);
+        r = operation_read(now, val_at(ops, i), &o, err);
+        struct patcher p = {now, err, &o};
+        if (r == 0)
+            r = actions[o.op](&p, v, &v);
+        turn ^= v != before;
     }
+    if (r == 0)
+        val_keep(a, v);
+    for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
+        arena_free(steps[i]);
+    if (r < 0)
+        return r;
     size_t budget = PATCH_MAX_NODES;
     if (val_exceeds(v, VAL_MAX_DEPTH, &budget))
         return err_set(err, ERR_TOO_LARGE, "the patched object is nested too deep or too large");

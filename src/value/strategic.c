@@ -101,16 +101,24 @@ static const struct val *name_of(const struct val *item, const char *merge_key)
     return merge_key ? val_get(item, merge_key) : item;
 }
 
+static ptrdiff_t find_among(const struct items *list, const char *merge_key, const struct val *name)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (name_of(list->items[i], merge_key) == name)
+            return (ptrdiff_t)i;
+    return -1;
+}
+
 static const struct val *merge_primitives(const struct merger *m, const struct val *old,
                                           const struct val *patch)
 {
-    const struct val *out = val_empty_array();
+    struct items out = {0};
     const struct val *const lists[] = {old, patch};
     for (size_t k = 0; k < ARRAY_SIZE(lists); k++)
         for (size_t i = 0; i < list_len(lists[k]); i++)
-            if (find_item(out, NULL, val_at(lists[k], i)) < 0)
-                out = val_append(m->arena, out, val_at(lists[k], i));
-    return out;
+            if (find_among(&out, NULL, val_at(lists[k], i)) < 0)
+                vec_push(&out, m->arena, val_at(lists[k], i));
+    return val_array(m->arena, out.items, out.n);
 }
 
 static const struct val *set_order(const struct merger *m, const struct val *list,
@@ -134,8 +142,18 @@ static const struct val *replaced_list(const struct merger *m, const struct val 
     return val_array(m->arena, kept.items, kept.n);
 }
 
+/* Leaves the items that do not bear the name, in their order. */
+static void drop_named(struct items *list, const char *merge_key, const struct val *name)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < list->n; i++)
+        if (name_of(list->items[i], merge_key) != name)
+            list->items[kept++] = list->items[i];
+    list->n = kept;
+}
+
 static int merge_item(const struct merger *m, const struct val_merge_schema *schema,
-                      const struct val *item, const struct val **list)
+                      const struct val *item, struct items *list)
 {
     const struct val *name = val_get(item, schema->merge_key);
     if (!name)
@@ -143,21 +161,15 @@ static int merge_item(const struct merger *m, const struct val_merge_schema *sch
                        "an item of %s in the patch does not contain declared merge key: %s",
                        schema->field, schema->merge_key);
     if (deletes(item)) {
-        ptrdiff_t at;
-        while ((at = find_item(*list, schema->merge_key, name)) >= 0)
-            *list = val_remove_at(m->arena, *list, (size_t)at);
+        drop_named(list, schema->merge_key, name);
         return 0;
     }
-    ptrdiff_t at = find_item(*list, schema->merge_key, name);
+    ptrdiff_t at = find_among(list, schema->merge_key, name);
     if (at < 0) {
-        *list = val_append(m->arena, *list, without_directives(m->arena, item));
+        vec_push(list, m->arena, without_directives(m->arena, item));
         return 0;
     }
-    const struct val *merged;
-    int r = merge_map(m, val_at(*list, (size_t)at), item, schema->fields, &merged);
-    if (r == 0)
-        *list = val_set_at(m->arena, *list, (size_t)at, merged);
-    return r;
+    return merge_map(m, list->items[at], item, schema->fields, &list->items[at]);
 }
 
 static int merge_list(const struct merger *m, const struct val *old, const struct val *patch,
@@ -175,13 +187,15 @@ static int merge_list(const struct merger *m, const struct val *old, const struc
         *ret = replaced_list(m, patch);
         return 0;
     }
-    const struct val *list = old;
+    struct items list = {0};
+    for (size_t i = 0; i < list_len(old); i++)
+        vec_push(&list, m->arena, val_at(old, i));
     for (size_t i = 0; i < list_len(patch); i++) {
         int r = merge_item(m, schema, val_at(patch, i), &list);
         if (r < 0)
             return r;
     }
-    *ret = set_order(m, list, patch, old, schema->merge_key);
+    *ret = set_order(m, val_array(m->arena, list.items, list.n), patch, old, schema->merge_key);
     return 0;
 }
 
@@ -236,6 +250,17 @@ static const struct val *delete_from(const struct merger *m, const struct val *l
     return val_array(m->arena, kept.items, kept.n);
 }
 
+struct retained {
+    struct arena *arena;
+    const struct val *keys;
+};
+
+static const struct val *retain(void *ctx, struct str key, size_t i, const struct val *member)
+{
+    const struct retained *r = ctx;
+    return find_item(r->keys, NULL, val_string(r->arena, key)) < 0 ? NULL : member;
+}
+
 static int retain_keys(const struct merger *m, const struct val *patch, const struct val **map)
 {
     const struct val *keys = val_get(patch, RETAIN_KEYS);
@@ -249,19 +274,17 @@ static int retain_keys(const struct merger *m, const struct val *patch, const st
                            "the $retainKeys list does not contain %.*s, which the patch sets",
                            STR_ARG(str_sub(key, 0, 80)));
     }
-    const struct val *old = *map;
-    for (size_t i = 0; i < val_len(old); i++) {
-        struct str key = val_key_at(old, i);
-        if (find_item(keys, NULL, val_string(m->arena, key)) < 0)
-            *map = val_sets(m->arena, *map, key, NULL);
-    }
+    struct retained retained = {m->arena, keys};
+    *map = val_map(m->arena, *map, retain, &retained);
     return 0;
 }
 
+/* NULL: the member goes. */
 static int merge_member(const struct merger *m, struct str key, const struct val *change,
-                        const struct val_merge_schema *fields, const struct val **map)
+                        const struct val_merge_schema *fields, const struct val *map,
+                        const struct val **ret)
 {
-    const struct val *old = val_gets(*map, key), *merged = NULL;
+    const struct val *old = val_gets(map, key), *merged = NULL;
     const struct val_merge_schema *schema = field_schema(fields, key);
     int r = 0;
     if (val_is(change, VAL_NULL) || (!old && deletes(change)))
@@ -275,7 +298,7 @@ static int merge_member(const struct merger *m, struct str key, const struct val
     else
         merged = change;
     if (r == 0)
-        *map = val_sets(m->arena, *map, key, merged);
+        *ret = merged;
     return r;
 }
 
@@ -316,11 +339,18 @@ static int merge_members(const struct merger *m, const struct val *old, const st
 {
     const struct val *map = old;
     int r = retain_keys(m, patch, &map);
-    for (size_t i = 0; r == 0 && i < val_len(patch); i++)
-        if (!is_directive(val_key_at(patch, i)))
-            r = merge_member(m, val_key_at(patch, i), val_member_at(patch, i), fields, &map);
+    size_t n = 0;
+    struct val_member *changes = arena_array_of(m->arena, struct val_member, val_len(patch) + 1);
+    for (size_t i = 0; r == 0 && i < val_len(patch); i++) {
+        struct val_member change = {val_key_at(patch, i), NULL};
+        if (is_directive(change.key))
+            continue;
+        r = merge_member(m, change.key, val_member_at(patch, i), fields, map, &change.value);
+        changes[n++] = change;
+    }
     if (r < 0)
         return r;
+    map = val_set_members(m->arena, map, changes, n);
     apply_deletions(m, patch, &map);
     apply_orders(m, old, patch, fields, &map);
     *ret = map;

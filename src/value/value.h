@@ -34,6 +34,7 @@ enum val_type {
 #define VAL_MAX_DEPTH      100         /* nesting, in JSON and YAML */
 #define VAL_MAX_TEXT_BYTES (64u << 20) /* a JSON or YAML document */
 #define VAL_MAX_YAML_NODES (4u << 20)  /* after anchors are expanded */
+#define VAL_MAX_REPEATS    50          /* keys named by val_json_repeats */
 
 /* --- life */
 const struct val *val_ref(const struct val *v); /* NULL allowed */
@@ -118,12 +119,27 @@ const struct val *val_set_at(struct arena *a, const struct val *array, size_t i,
 const struct val *val_insert_at(struct arena *a, const struct val *array, size_t i,
                                 const struct val *item);
 const struct val *val_remove_at(struct arena *a, const struct val *array, size_t i);
+/* Every item (key: STR_NULL) or member (i: its place) replaced by what fn makes of it; NULL leaves it out.
+ * `v` itself when nothing changed; else one copy, however much changed: loops over what a stranger sent
+ * must not set part by part, each step would be a whole copy that the arena keeps. */
+typedef const struct val *(*val_map_fn)(void *ctx, struct str key, size_t i,
+                                        const struct val *part);
+const struct val *val_map(struct arena *a, const struct val *v, val_map_fn fn, void *ctx);
+/* The object with these members set, as val_sets does each; of a repeated key the last one counts. */
+const struct val *val_set_members(struct arena *a, const struct val *v,
+                                  const struct val_member *changes, size_t n);
 /* Members of `over` win; nested objects are merged, arrays replaced; null in `over` stays null. */
 const struct val *val_merge(struct arena *a, const struct val *base, const struct val *over);
 
 /* --- JSON text (json-c). Errors: ERR_BAD_REQUEST with "line L, column C: what". */
 int val_parse_json(struct arena *a, struct str text, const struct val **ret,
                    struct err *err) MUST_USE;
+/* Keys that stand again in the same object, as "spec.containers[0].name"; of text that was parsed. */
+struct val_texts { /* a vector (base/vec.h) with a name */
+    struct str *items;
+    size_t n, size;
+};
+void val_json_repeats(struct arena *a, struct str text, struct val_texts *ret);
 void val_print_json(const struct val *v, struct buf *out);        /* compact, keys sorted, no \/ */
 void val_print_json_pretty(const struct val *v, struct buf *out); /* 4 spaces, as kubectl -o json */
 struct str val_json(struct arena *a, const struct val *v);        /* compact, in the arena */

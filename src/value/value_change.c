@@ -141,6 +141,86 @@ const struct val *val_remove_at(struct arena *a, const struct val *array, size_t
     return array_splice(a, array, i, 1, NULL);
 }
 
+static const struct val *map_object(struct arena *a, const struct val *v, val_map_fn fn, void *ctx)
+{
+    struct val_member *members = xmalloc((v->n + 1u) * sizeof(*members));
+    bool changed = false;
+    for (size_t i = 0; i < v->n; i++) {
+        struct str key = val_key_at(v, i);
+        members[i] = (struct val_member){key, fn(ctx, key, i, val_members(v)[i])};
+        changed = changed || members[i].value != val_members(v)[i];
+    }
+    const struct val *result = changed ? val_object(a, members, v->n) : v;
+    free(members);
+    return result;
+}
+
+static const struct val *map_array(struct arena *a, const struct val *v, val_map_fn fn, void *ctx)
+{
+    const struct val **items = xmalloc((v->n + 1u) * sizeof(*items));
+    size_t n = 0;
+    bool changed = false;
+    for (size_t i = 0; i < v->n; i++) {
+        const struct val *item = fn(ctx, STR_NULL, i, val_items(v)[i]);
+        changed = changed || item != val_items(v)[i];
+        if (item)
+            items[n++] = item;
+    }
+    const struct val *result = changed ? val_array(a, items, n) : v;
+    free(items);
+    return result;
+}
+
+const struct val *val_map(struct arena *a, const struct val *v, val_map_fn fn, void *ctx)
+{
+    if (val_is(v, VAL_OBJECT))
+        return map_object(a, v, fn, ctx);
+    return val_is(v, VAL_ARRAY) ? map_array(a, v, fn, ctx) : v;
+}
+
+static int compare_changes(const void *left, const void *right)
+{
+    const struct val_member *const *l = left, *const *r = right;
+    int order = str_cmp((*l)->key, (*r)->key);
+    return order ? order : (*l > *r) - (*l < *r);
+}
+
+/* The last of the sorted changes at *i that have its key; moves *i behind it. */
+static const struct val_member *next_change(const struct val_member **sorted, size_t n, size_t *i)
+{
+    while (*i + 1 < n && str_eq(sorted[*i]->key, sorted[*i + 1]->key))
+        (*i)++;
+    return sorted[(*i)++];
+}
+
+const struct val *val_set_members(struct arena *a, const struct val *v,
+                                  const struct val_member *changes, size_t n)
+{
+    if (!val_is(v, VAL_OBJECT))
+        v = val_empty_object();
+    if (n == 0)
+        return v;
+    const struct val_member **sorted = xmalloc(n * sizeof(*sorted));
+    struct val_member *members = xmalloc((v->n + n) * sizeof(*members));
+    for (size_t i = 0; i < n; i++)
+        sorted[i] = &changes[i];
+    qsort(sorted, n, sizeof(*sorted), compare_changes);
+    size_t out = 0, old = 0;
+    for (size_t i = 0; i < n;) {
+        const struct val_member *change = next_change(sorted, n, &i);
+        for (; old < v->n && str_cmp(val_key_at(v, old), change->key) < 0; old++)
+            members[out++] = (struct val_member){val_key_at(v, old), val_members(v)[old]};
+        old += old < v->n && str_eq(val_key_at(v, old), change->key);
+        members[out++] = *change;
+    }
+    for (; old < v->n; old++)
+        members[out++] = (struct val_member){val_key_at(v, old), val_members(v)[old]};
+    const struct val *result = val_object(a, members, out);
+    free(members);
+    free(sorted);
+    return result;
+}
+
 static const struct val *set_rest(struct arena *a, const struct val *v, struct str rest,
                                   const struct val *value);
 

@@ -194,6 +194,12 @@ def test_render():
     check("render: the groups keep their names", groups[0] == "headgroup" and "cpuWG" in groups, groups)
     text = run("render", "-f", "-", stdin=page).stdout
     check("render: as YAML documents", text.count("---\n") == len(items) and "kind: Role\n" in text, text[:300])
+    told = run("render", "--explain", "-f", "-", "-o", "json", stdin=page)
+    plan = json.loads(told.stdout) if told.returncode == 0 else []
+    check("render --explain: actions in stages, each with its reason, made of the rendered objects",
+          plan and all(p["do"] == "create" and p["why"] for p in plan)
+          and [p["stage"] for p in plan] == sorted(p["stage"] for p in plan)
+          and sorted(p["object"]["kind"] for p in plan if p["what"] != "pods") == sorted(kinds[:4]), plan, told.stderr)
     refuses("render of values", ["render", "-f", os.path.join(GOLDEN, "page.yaml")], 2, "no RayCluster")
     refuses("render of nothing", ["render"], 2, "-f cluster.yaml")
     refuses("render of a cluster with a bad name", ["render", "-f", "-"], 2, "metadata.name",

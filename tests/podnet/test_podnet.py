@@ -56,6 +56,12 @@ def listen(family, host, port=0, v6only=None):
     return s
 
 
+def umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 def refuses(function, *errnos):
     try:
         function()
@@ -309,6 +315,27 @@ def names_of_a_pod_without_hosts_file_of_its_own():
                           capture_output=True, text=True, check=True,
                           env=dict(os.environ, MOBULA_POD_HOSTS="/nowhere/hosts"))
     expect(gone.stdout, "127.0.0.1\n")
+
+
+@case()
+def a_file_of_the_pods_own_in_a_shared_folder():
+    script = ("import os, sys; path = sys.argv[1]; other = os.path.join(os.path.dirname(path), 'other')\n"
+              "print(os.path.exists(path))\n"
+              "for p in path, other: open(p, 'a').write(os.environ['MOBULA_POD_IP'])\n"
+              "print(os.path.exists(path), os.stat(path).st_size, open(path).read())\n"
+              "os.close(os.open(path + '.lock', os.O_CREAT | os.O_RDWR, 0o640))")
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "node.json")
+        for ip in (POD_A, POD_B):
+            done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True,
+                                  check=True, env=dict(os.environ, MOBULA_POD_FILE="node.json", MOBULA_POD_IP=ip))
+            expect(done.stdout, f"False\nTrue {len(ip)} {ip}\n")
+        expect(sorted(os.listdir(folder)),
+               ["node.json." + POD_A, "node.json." + POD_B, "node.json.lock", "other"])
+        with open(os.path.join(folder, "other"), encoding="ascii") as f:
+            expect(f.read(), POD_A + POD_B)
+        mode = os.stat(path + ".lock").st_mode & 0o777
+        expect(mode, 0o640 & ~umask())
 
 
 @case()

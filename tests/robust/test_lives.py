@@ -13,12 +13,15 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
+import zipfile
 
-from robust import PODS, Api, Process, check, free_port, lives, processes_with, run_all, wait_until
+from robust import (CONFIG_MAPS, PODS, Api, Process, check, config_map, free_port, lives, processes_with, run_all, skip,
+                    wait_until)
 
 MOBULA = sys.argv[1]
+# Requests under way when everything goes are dropped with what waits for them: the process ends then.
+os.environ.setdefault("ASAN_OPTIONS", "detect_leaks=0")
 NO_PORTS = ["--dashboard-port", "0", "--client-port", "0", "--gcs-port", "0"]
 CANNOT_START = ["--cpu", "1"]  # no pod of the page fits
 
@@ -145,7 +148,7 @@ MARK = "sleep 98765"
 
 def busy_pods():
     """A plain one, one that ignores TERM, one with children in sessions of their own, one not yet started."""
-    return [plain_pod("plain", MARK), plain_pod("stubborn", "trap '' TERM INT HUP; while :; do %s & wait; done" % MARK, 2),
+    return [plain_pod("plain", "trap 'exit 0' TERM; %s & wait" % MARK), plain_pod("stubborn", "trap '' TERM INT HUP; while :; do %s & wait; done" % MARK, 2),
             plain_pod("daemons", "setsid setsid %s & (%s & ) ; (trap '' TERM; setsid nohup %s) & %s" % ((MARK,) * 4), 2)]
 
 
@@ -242,6 +245,156 @@ def test_no_index(folder):
         check("no pip network: no pip is left", not left, left)
 
 
+def fill(path):
+    with open(path, "wb", buffering=0) as f:
+        try:
+            while f.write(b"x" * 4096):
+                pass
+        except OSError:
+            pass
+
+
+def test_disk_full(folder):
+    state = os.path.join(folder, "state")
+    os.mkdir(state, 0o700)
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m,mode=0700", "tmpfs", state],
+                                           capture_output=True).returncode:
+        skip("disk full under an up", "no tmpfs can be mounted here")
+        return
+    try:
+        with Process(up_words(state, *CANNOT_START), folder) as up:
+            up.says("Insufficient cpu")
+            fill(state + "/ballast")
+            api = Api(os.path.join(state, "kubeconfig"))
+            for i in range(200):
+                status, _ = api.call("POST", CONFIG_MAPS, config_map("c-%d" % i, "x" * 8000))
+                if status != 201:
+                    break
+            check("disk full: up says it, and what to do", status == 500 and up.says("free some space", 10), status, up.text())
+            check("disk full: up runs on", up.child.poll() is None, up.text())
+            os.unlink(state + "/ballast")
+            check("space again: up says it", up.says("takes writes again", 15), up.text())
+            fill(state + "/ballast")
+            up.signal(signal.SIGINT)
+            ends(up, "disk full, Ctrl-C", state)
+    finally:
+        subprocess.run(["umount", "-l", state], check=False)
+
+
+def strange_pods():
+    """Specs that a kubelet must survive; none of them may reach out of its own folders."""
+    def change(name, container=None, **spec):
+        pod = plain_pod(name, "exit 0", 1)
+        pod["spec"]["restartPolicy"] = "Never"
+        pod["spec"]["containers"][0].update(container or {})
+        pod["spec"].update(spec)
+        return pod
+
+    def volume(name, source, mount, **more):
+        return change(name, {"volumeMounts": [dict({"name": "v", "mountPath": mount}, **more)]}, volumes=[dict({"name": "v"}, **source)])
+
+    empty = {"emptyDir": {}}
+    yield change("no-program", {"command": ["/no/such/program"]})
+    yield change("a-folder", {"command": ["/tmp"]})
+    yield change("empty-word", {"command": [""]})
+    yield change("a-long-word", {"command": ["echo", "x" * 500000]})
+    yield change("many-words", {"command": ["echo"], "args": ["x"] * 100000})
+    yield change("many-variables", {"env": [{"name": "V%d" % i, "value": "x" * 1000} for i in range(2000)]})
+    yield change("circular", {"env": [{"name": "A", "value": "$(B)"}, {"name": "B", "value": "$(A)$(A)"}], "command": ["echo", "$(A)$(B)$$(A)$("]})
+    yield change("no-folder", {"workingDir": "/no/such/folder"})
+    yield change("upwards", {"workingDir": "../../../.."})
+    yield volume("mount-root", empty, "/")
+    yield volume("mount-proc", empty, "/proc")
+    yield volume("mount-up", empty, "/../../../../etc/robust")
+    yield volume("mount-etc", empty, "/etc")
+    yield volume("sub-up", empty, "/mnt", subPath="../../../../etc")
+    yield volume("sub-deep", empty, "/mnt", subPath="a/" * 500)
+    yield volume("no-map", {"configMap": {"name": "nowhere"}}, "/mnt")
+    yield volume("path-up", {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "../../escaped"}]}}, "/mnt")
+    yield volume("no-claim", {"persistentVolumeClaim": {"claimName": "../../../../etc"}}, "/mnt")
+    yield volume("host-path", {"hostPath": {"path": "/no/such/path", "type": "Directory"}}, "/mnt")
+    yield change("probes", {"command": ["sleep", "1000"], "livenessProbe": {"exec": {"command": ["/no/such"]}, "periodSeconds": 1, "failureThreshold": 1},
+                            "readinessProbe": {"httpGet": {"path": "/" + "x" * 5000, "port": 1}, "periodSeconds": 1},
+                            "startupProbe": {"tcpSocket": {"port": "nowhere"}, "periodSeconds": 1}})
+    yield change("hooks", {"command": ["sleep", "1000"], "lifecycle": {"postStart": {"exec": {"command": ["false"]}}, "preStop": {"exec": {"command": ["sleep", "100"]}}}})
+    yield change("fork-and-flood", {"command": ["sh", "-c", "yes | head -c 30000000; exit 3"]})
+    yield change("no-newline", {"command": ["sh", "-c", "head -c 3000000 /dev/zero; head -c 100000 /dev/urandom"]})
+    yield change("closes-all", {"command": ["sh", "-c", "exec 0<&- 1>&- 2>&-; sleep 1"]})
+    yield change("huge", {"resources": {"requests": {"cpu": "9e18", "memory": "9Ei"}}})
+    yield change("no-node", nodeName="nowhere")
+    yield change("own-group", hostNetwork=True, hostPID=True)
+    yield change("killer", {"command": ["sh", "-c", "kill -9 -1; kill -9 1; kill -9 $PPID; exit 0"]})
+
+
+def test_strange_pods(folder):
+    state = os.path.join(folder, "state")
+    with Process(up_words(state, *CANNOT_START, "--nodes", "20"), folder) as up:
+        up.says("export KUBECONFIG")
+        api = Api(os.path.join(state, "kubeconfig"), timeout=60)
+        taken, refused = [], []
+        for item in strange_pods():
+            status, answer = api.call("POST", PODS, item)
+            (taken if status == 201 else refused).append(item["metadata"]["name"])
+            if status not in (201, 400, 403, 422):
+                check("a strange pod is taken or refused", False, item["metadata"]["name"], status, answer)
+            time.sleep(0.05)
+        print("# refused: %s" % " ".join(refused))
+        time.sleep(6)
+        check("%d strange pods: up lives" % len(taken), up.child.poll() is None and len(taken) > 15, taken, up.text()[-3000:])
+        check("and runs a plain one beside them", run_pods(state, [plain_pod("plain", "trap 'exit 0' TERM; sleep 1000 & wait")]),
+              up.text()[-2000:])
+        for name in taken:
+            api.call("GET", "%s/%s/log?tailLines=5" % (PODS, name))
+        check("their logs can be asked for", up.child.poll() is None)
+        check("nothing reached out of its folder", not any(os.path.lexists(p) for p in (
+            "/etc/robust", os.path.join(state, "escaped"), os.path.join(folder, "escaped"))))
+        for name in taken[::2]:
+            api.call("DELETE", "%s/%s?gracePeriodSeconds=0" % (PODS, name))
+        time.sleep(1)
+        check("half of them deleted at once: up lives", up.child.poll() is None, up.text()[-2000:])
+        up.signal(signal.SIGINT)
+        ends(up, "strange pods, Ctrl-C", state, limit=60)
+
+
+def wheel_of_ray(folder, version):
+    """A package that is called ray and does nothing: what a pull does is the same."""
+    os.makedirs(folder)
+    info = "ray-%s.dist-info" % version
+    files = {"ray/__init__.py": "def main():\n    pass\n",
+             info + "/METADATA": "Metadata-Version: 2.1\nName: ray\nVersion: %s\nProvides-Extra: default\n" % version,
+             info + "/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+             info + "/entry_points.txt": "[console_scripts]\nray = ray:main\n"}
+    files[info + "/RECORD"] = "".join("%s,,\n" % name for name in [*files, info + "/RECORD"])
+    with zipfile.ZipFile(os.path.join(folder, "ray-%s-py3-none-any.whl" % version), "w") as wheel:
+        for name, text in files.items():
+            wheel.writestr(name, text)
+
+
+def test_pull(folder):
+    """pip without a network but with a folder of wheels: it is enough; a version that is not there is said."""
+    wheels, state = os.path.join(folder, "wheels"), os.path.join(folder, "state")
+    wheel_of_ray(wheels, "2.46.0")
+    env = dict(no_index(folder, ""), PIP_NO_INDEX="1", PIP_FIND_LINKS=wheels)
+    with Process(up_words(state), folder, env=env) as up:
+        up.says("export KUBECONFIG")
+        pulled = wait_until(lambda: [m for r, m in events_of(state) if r == "Pulled"], 90, 0.5)
+        check("a pull from a folder of wheels", pulled, events_of(state), up.text())
+        cache = os.path.join(env["XDG_CACHE_HOME"], "mobula", "ray")
+        made = [n for n in os.listdir(cache) if n.startswith("2.46.0-py3") and "." not in n[len("2.46.0"):]]
+        check("makes the environment whole", len(made) == 1 and os.access(os.path.join(cache, made[0], "bin/ray"), os.X_OK)
+              and not [n for n in os.listdir(cache) if n.endswith(".new")], os.listdir(cache))
+        wait_until(lambda: not processes_with(".new"), 2)
+        check("and leaves no helper of the pull", not [p for p in processes_with("mobula-pull") if p != os.getpid()])
+        up.signal(signal.SIGINT)
+        ends(up, "pulled, Ctrl-C", state, limit=40)
+    with Process(up_words(state, "--ray-version", "2.99.9"), folder, env=env) as up:
+        up.says("export KUBECONFIG")
+        failed = wait_until(lambda: [m for r, m in events_of(state) if r == "Failed" and "2.99.9" in m], 90, 0.5)
+        check("a version that is not there: pip's word", failed and "No matching distribution" in failed[0], events_of(state))
+        up.signal(signal.SIGINT)
+        ends(up, "no such version, Ctrl-C", state, limit=40)
+
+
 def test_interrupted_pull(folder):
     """pip waits for an index that never answers."""
     for name, signals, codes in (("Ctrl-C", [signal.SIGINT], (0,)), ("SIGTERM twice", [signal.SIGTERM] * 2, (0,)),
@@ -285,7 +438,7 @@ def test_damaged_state(folder):
             path = os.path.join(folder_, name)
             keep[path] = open(path, "rb").read()
     for name, data in (("pki/ca.crt", b"rubbish"), ("pki/server.crt", b"rubbish"), ("pki/server.key", b""),
-                       ("pki/admin.crt", keep[os.path.join(state, "pki/server.crt")]), ("pki/admin.token", b""), ("pki/sa.secret", b""), ("store.db", b"rubbish" * 1000), ("kubeconfig", b"rubbish"),
+                       ("pki/admin.key", keep[os.path.join(state, "pki/server.key")]), ("pki/admin.token", b""), ("pki/sa.secret", b""), ("store.db", b"rubbish" * 1000), ("kubeconfig", b"rubbish"),
                        ("port", b"rubbish"), ("up.lock", b"rubbish"), ("autoscaler.json", b"{"), ("store.lock", b"rubbish")):
         path = os.path.join(state, name)
         if not os.path.exists(path):
@@ -316,5 +469,5 @@ def test_damaged_state(folder):
 
 
 TESTS = (test_signals_while_starting, test_signals, test_no_reader, test_killed_with_pods, test_second_ctrl_c_with_pods,
-         test_no_index, test_interrupted_pull, test_damaged_state)
+         test_disk_full, test_strange_pods, test_no_index, test_pull, test_interrupted_pull, test_damaged_state)
 run_all(*[t for t in TESTS if t.__name__ in sys.argv[2:] or not sys.argv[2:]])

@@ -95,19 +95,27 @@ static const struct val *pod_template(struct arena *a, int cpu, int gpu)
     return val_obj(a, "spec", val_obj(a, "containers", val_array(a, &container, 1)));
 }
 
-static void put_cluster(struct sim *s)
+/* `twins`: two of them have one name. */
+static const struct val *group_list(struct sim *s, struct arena *a, bool twins)
 {
-    struct arena *a = arena_new();
     const struct val *list = val_empty_array();
     for (size_t g = 0; g < ARRAY_SIZE(groups); g++) {
+        const char *name = twins && g == 2 ? groups[1].name : groups[g].name;
         list = val_append(a, list,
-                          val_obj(a, "groupName", val_text(a, groups[g].name), "replicas",
+                          val_obj(a, "groupName", val_text(a, name), "replicas",
                                   val_int(a, groups[g].min), "minReplicas",
                                   val_int(a, groups[g].min), "maxReplicas",
                                   val_int(a, groups[g].max), "numOfHosts", val_int(a, 1),
                                   "template", pod_template(a, groups[g].cpu, groups[g].gpu)));
         toy_ray_group(s->ray, groups[g].name, groups[g].cpu, groups[g].gpu);
     }
+    return list;
+}
+
+static void put_cluster(struct sim *s)
+{
+    struct arena *a = arena_new();
+    const struct val *list = group_list(s, a, false);
     const struct val *head = val_obj(a, "rayStartParams", val_obj(a, "num-cpus", val_text(a, "0")),
                                      "template", pod_template(a, 1, 0));
     toy_put(s->toy, "rayclusters",
@@ -222,6 +230,68 @@ static bool run_seed(uint64_t seed, bool loud)
     return !s.failed;
 }
 
+static void on_patched(void *ctx, int rc, const struct val *answer, const struct err *err)
+{
+    if (rc < 0) {
+        broken(ctx, "the patch", str_of(err->text));
+    }
+}
+
+/* Nobody can tell whose a pod is: nothing is scaled, and the view says why. */
+static bool twins_freeze(void)
+{
+    struct sim s = {.rng = {1}};
+    struct toy_faults none = {.call_ms = 5, .watch_ms = 5};
+    struct toy_ray_faults ray_none = {.call_ms = 5, .join_ms = 1000};
+    struct operator_config config = {.autoscaler = OPERATOR_AUTOSCALER_NATIVE};
+    struct err err = ERR_INIT;
+    s.loop = loop_new_sim(START, 1);
+    s.toy = toy_new(s.loop, 1);
+    s.ray = toy_ray_new(s.loop, s.toy, 1);
+    toy_set_faults(s.toy, &none);
+    toy_ray_set_faults(s.ray, &ray_none);
+    put_cluster(&s);
+    s.api = toy_api(s.toy);
+    if (operator_new(s.loop, s.api, &config, &s.op, &err) < 0) {
+        broken(&s, "operator_new", str_of(err.text));
+        return false;
+    }
+    loop_sim_run(s.loop, START + 10000);
+    struct arena *a = arena_new();
+    struct kube_call twins = {
+        .verb = KUBE_PATCH,
+        .group = "ray.io",
+        .version = "v1",
+        .plural = "rayclusters",
+        .ns = STR("ns"),
+        .name = STR("c"),
+        .patch_type = KUBE_PATCH_MERGE,
+        .body = val_obj(a, "spec", val_obj(a, "workerGroupSpecs", group_list(&s, a, true)))};
+    kube_request(s.api, &twins, on_patched, &s);
+    loop_sim_run(s.loop, START + 11000);
+    toy_ray_submit(s.ray, 1, 1, 8, 1000);
+    loop_sim_run(s.loop, START + 60000);
+    const struct val *view = operator_autoscaler_view(s.op, a, STR("ns"), STR("c"));
+    if (!str_has(val_path_str(view, "ray.error"), STR("one is the name of"))) {
+        broken(&s, "the view does not tell of twins", val_path_str(view, "ray.error"));
+    }
+    const struct val *cluster = toy_get(s.toy, "rayclusters", "ns", "c");
+    for (size_t g = 0; g < ARRAY_SIZE(groups); g++) {
+        const struct val *group = val_at(val_path(cluster, "spec.workerGroupSpecs"), g);
+        if (val_path_int(group, "replicas", -1) != groups[g].min) {
+            broken(&s, "scaled among twins", str_of(groups[g].name));
+        }
+    }
+    arena_free(a);
+    s.op = operator_free(s.op);
+    loop_sim_run(s.loop, START + 80000);
+    toy_ray_free(s.ray);
+    toy_free(s.toy);
+    kube_api_free(s.api);
+    loop_free(s.loop);
+    return !s.failed;
+}
+
 int main(int argc, char **argv)
 {
     uint64_t seeds = 100, first = 1, bad = 0;
@@ -231,6 +301,7 @@ int main(int argc, char **argv)
     if (argc > 2) {
         (void)str_to_u64(str_of(argv[2]), &first);
     }
+    bad += !twins_freeze();
     for (uint64_t seed = first; seed < first + seeds && bad < 5; seed++) {
         bad += !run_seed(seed, argc > 3);
     }

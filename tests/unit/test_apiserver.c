@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <cmocka.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 #define START ((time_ms)1795435200000LL) /* 2026-11-23T12:00:00Z */
 
@@ -772,6 +773,49 @@ static void test_claims_in_use_stay(void **state)
 }
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+static long peak_kib(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss;
+}
+
+/* What takes memory by the square of a body's parts would need gigabytes here. */
+static void test_memory_grows_with_the_body_only(void **state)
+{
+    struct fixture *f = *state;
+    enum { PARTS = 20000, PEAK_KIB = 1 << 20 };
+    const struct val *data[] = {NULL, NULL};
+    for (size_t k = 0; k < ARRAY_SIZE(data); k++) {
+        struct val_member *members = arena_array_of(f->a, struct val_member, PARTS);
+        for (size_t i = 0; i < PARTS; i++)
+            members[i] = (struct val_member){arena_strf(f->a, "key-%05zu", i), val_int(f->a, 1)};
+        for (size_t i = 0; k == 1 && i < PARTS; i++)
+            members[i].value = val_text(f->a, "x");
+        data[k] = val_object(f->a, members, PARTS);
+    }
+    long before = peak_kib();
+    const struct val *unknown = val_merge(
+        f->a, data[0], yaml(f, "{apiVersion: v1, kind: ConfigMap, metadata: {name: many}}"));
+    const struct val *config = val_obj(f->a, "apiVersion", val_text(f->a, "v1"), "kind",
+                                       val_text(f->a, "ConfigMap"), "data", data[1]);
+    struct kube_call c = {.verb = KUBE_CREATE, .plural = "configmaps", .body = unknown};
+    assert_int_equal(call(f, c), 0);
+    assert_null(val_get(f->answer, "key-00001"));
+    static const enum kube_patch_type types[] = {KUBE_PATCH_STRATEGIC, KUBE_PATCH_APPLY};
+    for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+        c = (struct kube_call){.verb = KUBE_PATCH,
+                               .plural = "configmaps",
+                               .name = STR("many"),
+                               .patch_type = types[i],
+                               .field_manager = STR("m"),
+                               .body = config};
+        assert_int_equal(call(f, c), 0);
+        assert_ptr_equal(val_get(f->answer, "data"), data[1]);
+    }
+    assert_true(peak_kib() - before < PEAK_KIB);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -783,6 +827,7 @@ int main(void)
         CASE(test_garbage),
         CASE(test_foreground_and_orphan),
         CASE(test_lists),
+        CASE(test_memory_grows_with_the_body_only),
         CASE(test_watch),
         CASE(test_watch_too_old),
         CASE(test_freed_api_answers_nobody),

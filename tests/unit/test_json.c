@@ -151,11 +151,41 @@ static void output_is_always_utf8(void **state)
     arena_free(a);
 }
 
+static void repeated_keys_are_named(void **state)
+{
+    static const struct {
+        const char *in, *paths;
+    } rows[] = {
+        {"{\"a\":1,\"b\":{\"a\":1},\"c\":[{\"a\":1},{\"a\":1}]}", ""},
+        {"{\"a\":1, \"a\" : 2}", "a "},
+        {"{\"a\":1,\"a\":2,\"a\":3}", "a a "},
+        {"{\"s\":{\"c\":[1,{\"n\":\"n\",\"m\":\"n\",\"n\":\"x\"}]},\"s\":0}", "s.c[1].n s "},
+        {"[[{\"x\\\"y\":1,\"x\\\"y\":1}]]", "[0][0].x\\\"y "},
+        {"{\"a\":\"\\\\\",\"b\":\"{\\\"a\\\":1}\",\"b\":1}", "b "},
+        {"\"a\"", ""},
+        {"[\"a\",\"a\"]", ""}};
+    struct arena *a = arena_new();
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct buf all = BUF_INIT(1024);
+        struct val_texts found;
+        struct err err = ERR_INIT;
+        const struct val *ignored;
+        assert_int_equal(val_parse_json(a, str_of(rows[i].in), &ignored, &err), 0);
+        val_json_repeats(a, str_of(rows[i].in), &found);
+        for (size_t k = 0; k < found.n; k++)
+            buf_addf(&all, "%.*s ", STR_ARG(found.items[k]));
+        assert_string_equal(buf_c(&all), rows[i].paths);
+        buf_done(&all);
+    }
+    arena_free(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(texts_read_and_print),        cmocka_unit_test(broken_texts_say_where),
-        cmocka_unit_test(nesting_has_a_ceiling),       cmocka_unit_test(size_has_a_ceiling),
-        cmocka_unit_test(pretty_is_as_kubectl_prints), cmocka_unit_test(output_is_always_utf8)};
+        cmocka_unit_test(repeated_keys_are_named), cmocka_unit_test(texts_read_and_print),
+        cmocka_unit_test(broken_texts_say_where),  cmocka_unit_test(nesting_has_a_ceiling),
+        cmocka_unit_test(size_has_a_ceiling),      cmocka_unit_test(pretty_is_as_kubectl_prints),
+        cmocka_unit_test(output_is_always_utf8)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

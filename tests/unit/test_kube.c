@@ -230,30 +230,11 @@ static void conditions_turn_once(void **state)
     arena_free(a);
 }
 
-static void failures_become_statuses(void **state)
-{
-    struct arena *a = arena_new();
-    struct err err = ERR_INIT;
-    err_set(&err, ERR_NOT_FOUND, "pods \"x\" not found");
-    assert_string_equal(
-        val_json(a, kube_status_failure(a, &err, "pods", STR("x"))).p,
-        "{\"apiVersion\":\"v1\",\"code\":404,\"details\":{\"kind\":\"pods\",\"name\":\"x\"},"
-        "\"kind\":\"Status\",\"message\":\"pods \\\"x\\\" not found\",\"metadata\":{},"
-        "\"reason\":\"NotFound\",\"status\":\"Failure\"}");
-    err_field(&err, ERR_INVALID, "spec.x", "must be positive");
-    const struct val *s = kube_status_failure(a, &err, NULL, STR_NULL);
-    assert_string_equal(val_path_str(s, "message").p, "spec.x: must be positive");
-    assert_string_equal(val_path_str(s, "details.causes[0].field").p, "spec.x");
-    assert_int_equal(val_path_int(s, "code", 0), 422);
-    arena_free(a);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(metadata_reads),          cmocka_unit_test(names_are_checked),
-        cmocka_unit_test(selectors_match),         cmocka_unit_test(wrong_selectors_are_refused),
-        cmocka_unit_test(object_selectors_match),  cmocka_unit_test(conditions_turn_once),
-        cmocka_unit_test(failures_become_statuses)};
+        cmocka_unit_test(metadata_reads),         cmocka_unit_test(names_are_checked),
+        cmocka_unit_test(selectors_match),        cmocka_unit_test(wrong_selectors_are_refused),
+        cmocka_unit_test(object_selectors_match), cmocka_unit_test(conditions_turn_once)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

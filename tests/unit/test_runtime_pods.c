@@ -31,9 +31,17 @@ struct world {
     char dir[64];
     bool no_namespaces;
     struct arena *arena;
+    int pods_stopping, pods_ended;
 };
 
 static char self_exe[512];
+
+static void count_stops(void *ctx, struct str ns, struct str name, bool has_ended)
+{
+    struct world *w = ctx;
+    w->pods_stopping += !has_ended;
+    w->pods_ended += has_ended;
+}
 
 static void world_start(struct world *w)
 {
@@ -46,6 +54,8 @@ static void world_start(struct world *w)
                                     .memory = "1Ti",
                                     .self_exe = self_exe,
                                     .back_off_ms = 200,
+                                    .pod_stops = count_stops,
+                                    .ctx = w,
                                     .no_namespaces = w->no_namespaces};
     if (runtime_new(w->loop, w->api, &config, &w->runtime, &err) < 0)
         fail_msg("%s", err.text);
@@ -326,6 +336,95 @@ static void hooks_term_and_grace(void **state)
     rmdir("/tmp/mobula-pods-keep");
 }
 
+/* What `ray stop` does: the hook ends the main process, and the kernel the hook with it. */
+static void a_hook_that_ends_its_container_has_not_failed(void **state)
+{
+    struct world *w = *state;
+    put_pod(w, "self",
+            "{\"containers\":[{\"name\":\"c\",\"image\":\"x\",\"command\":[\"sh\",\"-c\","
+            "\"trap 'exit 0' TERM; while :; do sleep 0.05; done\"],\"lifecycle\":{\"preStop\":"
+            "{\"exec\":{\"command\":[\"sh\",\"-c\",\"while :; do kill 1; sleep 0.1; done\"]}}}}]}");
+    put_pod(w, "bad",
+            "{\"containers\":[{\"name\":\"c\",\"image\":\"x\",\"command\":[\"sleep\",\"100\"],"
+            "\"lifecycle\":{\"preStop\":{\"exec\":{\"command\":[\"false\"]}}}}]}");
+    wait_for(w, "self", is_up, "up");
+    wait_for(w, "bad", is_up, "up");
+    fake_api_delete(w->api, "pods", "t", "self", 10);
+    wait_for(w, "self", is_gone, "gone");
+    assert_false(has_event(w, "FailedPreStopHook"));
+    fake_api_delete(w->api, "pods", "t", "bad", 1);
+    wait_for(w, "bad", is_gone, "gone");
+    assert_true(has_event(w, "FailedPreStopHook"));
+}
+
+static void the_dying_are_not_probed(void **state)
+{
+    struct world *w = *state;
+    put_pod(w, "dying",
+            "{\"containers\":[{\"name\":\"c\",\"image\":\"x\",\"command\":[\"sh\",\"-c\","
+            "\"touch /tmp/ok; exec sleep 100\"],"
+            "\"livenessProbe\":{\"exec\":{\"command\":[\"cat\",\"/tmp/ok\"]},"
+            "\"periodSeconds\":1,\"initialDelaySeconds\":1},"
+            "\"readinessProbe\":{\"exec\":{\"command\":[\"cat\",\"/tmp/ok\"]},"
+            "\"periodSeconds\":1,\"initialDelaySeconds\":1},"
+            "\"lifecycle\":{\"preStop\":{\"exec\":{\"command\":[\"sh\",\"-c\","
+            "\"rm /tmp/ok; sleep 2.5\"]}}}}]}");
+    wait_for(w, "dying", is_up, "up");
+    fake_api_delete(w->api, "pods", "t", "dying", 4);
+    wait_for(w, "dying", is_gone, "gone");
+    assert_false(has_event(w, "Unhealthy"));
+}
+
+static void put_config(struct world *w, const char *key, const char *text)
+{
+    struct arena *a = w->arena;
+    fake_api_put(w->api, "configmaps",
+                 val_obj(a, "metadata",
+                         val_obj(a, "name", val_text(a, "m"), "namespace", val_text(a, "t")),
+                         "data", val_obj(a, key, val_text(a, text))));
+}
+
+static void volumes_follow_their_objects(void **state)
+{
+    struct world *w = *state;
+    put_config(w, "old", "first");
+    put_pod(w, "reader",
+            "{\"restartPolicy\":\"Never\",\"containers\":[{\"name\":\"c\",\"image\":\"x\","
+            "\"command\":[\"sh\",\"-c\",\"cat /m/old; touch /tmp/read; until test -e /m/new; do "
+            "sleep 0.05; done; "
+            "cat /m/new; ls /m; test ! -e /m/old\"],"
+            "\"volumeMounts\":[{\"name\":\"m\",\"mountPath\":\"/m\"}],"
+            "\"readinessProbe\":{\"exec\":{\"command\":[\"test\",\"-e\",\"/tmp/read\"]},"
+            "\"periodSeconds\":1}}],"
+            "\"volumes\":[{\"name\":\"m\",\"configMap\":{\"name\":\"m\"}}]}");
+    wait_for(w, "reader", is_up, "up");
+    fake_api_delete(w->api, "configmaps", "t", "m", 0);
+    put_config(w, "new", "second");
+    wait_for(w, "reader", is_over, "over");
+    assert_string_equal(read_log(w, "reader", ALL), "firstsecondnew\n");
+}
+
+static void free_at_once(void *ctx)
+{
+    struct world *w = ctx;
+    w->runtime = runtime_free(w->runtime);
+}
+
+static void a_stopped_runtime_may_be_freed_at_once(void **state)
+{
+    struct world *w = *state;
+    put_pod(w, "last",
+            "{\"terminationGracePeriodSeconds\":1,\"containers\":[{\"name\":\"c\",\"image\":\"x\","
+            "\"command\":[\"sleep\",\"100\"]}]}");
+    wait_for(w, "last", is_up, "up");
+    runtime_stop(w->runtime, free_at_once, w);
+    for (int i = 0; i < 400 && w->runtime; i++)
+        loop_turn(w->loop, 50);
+    assert_null(w->runtime);
+    assert_int_equal(w->pods_stopping, 1);
+    assert_int_equal(w->pods_ended, 1);
+}
+
 static void the_deaf_are_killed(void **state)
 {
     struct world *w = *state;
@@ -520,7 +619,7 @@ static void without_namespaces_too(void **state)
     put_pod(w, "plain",
             "{\"terminationGracePeriodSeconds\":5,\"containers\":[{\"name\":\"c\",\"image\":\"x\","
             "\"command\":[\"sh\",\"-c\","
-            "\"setsid sleep 4714.25 & echo up; "
+            "\"setsid sleep 4714.25 & grep -q localhost $MOBULA_POD_HOSTS && echo up; "
             "wait\"],\"lifecycle\":{\"preStop\":{\"exec\":{\"command\":"
             "[\"sh\",\"-c\",\": ray stop; sleep "
             "60\"]}}},\"readinessProbe\":{\"exec\":{\"command\":[\"true\"]}}}]}");
@@ -585,6 +684,10 @@ static int run_all(const char *who)
         TEST(a_job_ends_with_its_code_and_log),
         TEST(a_pod_sees_only_itself),
         TEST(hooks_term_and_grace),
+        TEST(a_hook_that_ends_its_container_has_not_failed),
+        TEST(the_dying_are_not_probed),
+        TEST(volumes_follow_their_objects),
+        TEST(a_stopped_runtime_may_be_freed_at_once),
         TEST(the_deaf_are_killed),
         TEST(crashes_back_off),
         TEST(what_cannot_start_says_why),

@@ -148,6 +148,66 @@ static void changing_shares_the_rest(void **state)
     assert_ptr_equal(val_remove_at(a, list, 9), list);
 }
 
+static const struct val *odd_goes_even_doubles(void *ctx, struct str key, size_t i,
+                                               const struct val *part)
+{
+    int64_t n = val_as_int(part, 0);
+    return n % 2 ? NULL : n == 0 ? part : val_int(ctx, 2 * n);
+}
+
+static void maps_part_by_part(void **state)
+{
+    struct arena *a = *state;
+    static const struct {
+        const char *in, *out;
+    } rows[] = {{"[0,1,2,3,4]", "[0,4,8]"},
+                {"{\"a\":1,\"b\":2,\"c\":0}", "{\"b\":4,\"c\":0}"},
+                {"[1]", "[]"},
+                {"{}", "{}"},
+                {"\"text\"", "\"text\""}};
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        assert_ptr_equal(val_map(a, json(a, rows[i].in), odd_goes_even_doubles, a),
+                         json(a, rows[i].out));
+    const struct val *same = json(a, "[0,0]");
+    assert_ptr_equal(val_map(a, same, odd_goes_even_doubles, a), same);
+    assert_null(val_map(a, NULL, odd_goes_even_doubles, a));
+}
+
+static void members_are_set_at_once_as_one_by_one(void **state)
+{
+    struct arena *a = *state;
+    const struct val *v = json(a, "{\"b\":1,\"d\":2,\"f\":3}"), *expected = v;
+    const struct val_member changes[] = {
+        {STR("d"), NULL},          {STR("g"), val_int(a, 9)}, {STR("a"), val_int(a, 7)},
+        {STR("f"), val_int(a, 4)}, {STR("x"), NULL},          {STR("d"), val_int(a, 5)},
+        {STR("f"), NULL},          {STR("f"), val_int(a, 6)}, {STR("g"), NULL}};
+    for (size_t n = 0; n <= ARRAY_SIZE(changes); n++) {
+        assert_ptr_equal(val_set_members(a, v, changes, n), expected);
+        if (n < ARRAY_SIZE(changes))
+            expected = val_sets(a, expected, changes[n].key, changes[n].value);
+    }
+    assert_ptr_equal(val_set_members(a, NULL, changes, 2), json(a, "{\"g\":9}"));
+}
+
+/* A stranger chooses how many parts there are: memory must grow with them, not with their square. */
+static void many_changes_cost_one_copy(void **state)
+{
+    struct arena *a = *state;
+    enum { PARTS = 20000 };
+    struct val_member *members = arena_array_of(a, struct val_member, PARTS);
+    for (size_t i = 0; i < PARTS; i++)
+        members[i] = (struct val_member){arena_strf(a, "key-%05zu", i), val_int(a, 2)};
+    const struct val *v = val_object(a, members, PARTS);
+    size_t before = val_live_bytes();
+    const struct val *mapped = val_map(a, v, odd_goes_even_doubles, a);
+    for (size_t i = 0; i < PARTS; i++)
+        members[i].value = i % 2 ? NULL : val_int(a, 3);
+    const struct val *set = val_set_members(a, mapped, members, PARTS);
+    assert_int_equal(val_len(mapped), PARTS);
+    assert_int_equal(val_len(set), PARTS / 2);
+    assert_true(val_live_bytes() - before < (size_t)PARTS * 100);
+}
+
 static void merging_goes_deep(void **state)
 {
     struct arena *a = *state;
@@ -220,6 +280,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(big_objects_work, setup, teardown),
         cmocka_unit_test_setup_teardown(paths_walk, setup, teardown),
         cmocka_unit_test_setup_teardown(changing_shares_the_rest, setup, teardown),
+        cmocka_unit_test_setup_teardown(maps_part_by_part, setup, teardown),
+        cmocka_unit_test_setup_teardown(members_are_set_at_once_as_one_by_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(many_changes_cost_one_copy, setup, teardown),
         cmocka_unit_test_setup_teardown(merging_goes_deep, setup, teardown),
         cmocka_unit_test_setup_teardown(values_outlive_their_arena_by_reference, setup, teardown),
         cmocka_unit_test_setup_teardown(the_table_survives_churn, setup, teardown),

@@ -25,7 +25,7 @@ struct decide {
     const struct scale_world *world;
     struct decide_group *groups;
     struct fit fit;
-    size_t *order;          /* workers by pod name */
+    size_t *order;     /* workers by pod name */
     ptrdiff_t *bin_of; /* per worker: its bin, or -1 */
     bool *used;        /* per worker: some demand needs it */
     struct decide_demand tasks, constraints;

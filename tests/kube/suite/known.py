@@ -44,7 +44,6 @@ KNOWN = [
     (r"accounts_and_claims: (claim|delete claim)|tables: persistentvolumeclaims",
      r"\.(finalizers|deletionGracePeriodSeconds|deletionTimestamp)$",
      "claims in use are not protected from deletion"),
-    (r"field_validation: a field twice", r".", "of a key that comes twice the last value counts"),
     (r"tables: priority classes", r"\.rows", "the two system classes are not made"),
     (r"conflicts: update with another uid", MESSAGE, "it names etcd's key"),
 ]
