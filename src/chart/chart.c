@@ -156,8 +156,10 @@ int chart_render(struct arena *a, const struct chart_request *request, struct ch
         .warnings = &warnings,
     };
     rc = chart_check_bounds(a, part.values, err);
-    if (rc < 0)
+    if (rc < 0 && !request->only_prints)
         return rc;
+    if (rc < 0)
+        chart_warn(a, &warnings, "%s: %s", err->field, err->text);
     struct str name = full_name(a, part.values, request->release);
     struct str ns = request->ns.n ? request->ns : STR("default");
     const struct val *object = cluster_object(&part, name, ns);

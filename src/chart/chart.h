@@ -37,6 +37,7 @@ struct chart_request {
     size_t n_files;
     const struct chart_set *sets;
     size_t n_sets;
+    bool only_prints;   /* bounds that no operator would take are a warning, as Helm prints them */
     chart_read_fn read; /* NULL: --set-file is refused */
     void *read_ctx;
 };

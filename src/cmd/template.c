@@ -64,6 +64,7 @@ static int template_main(const struct cmd_verb *verb, int argc, char **argv)
                                      "kuberay/ray-cluster -f values.yaml");
     t.request.release = str_of(argv[optind]);
     t.request.chart = str_of(argv[optind + 1]);
+    t.request.only_prints = true;
     t.request.files = t.values.files.items;
     t.request.n_files = t.values.files.n;
     t.request.sets = t.values.sets.items;

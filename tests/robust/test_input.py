@@ -122,8 +122,12 @@ def test_values(folder):
             shown = path
         both(folder, "%s: %s" % (path, text), ["-f", at], [shown, *expected])
     group = "additionalWorkerGroups:\n  gpus:\n    replicas: 0\n    minReplicas: %s\n    maxReplicas: %s\n"
-    both(folder, "a maximum below the minimum", ["-f", put(folder, "v.yaml", group % (5, 2))],
-         ["additionalWorkerGroups.gpus.maxReplicas", "2", "minReplicas 5"])
+    bounds = ["-f", put(folder, "v.yaml", group % (5, 2))]
+    says = ["additionalWorkerGroups.gpus.maxReplicas", "2", "minReplicas 5"]
+    refused("up, a maximum below the minimum", ["up", "--state", folder + "/bounds", *NO_PORTS, *bounds], says)
+    done = run("template", "ado-ray", "kuberay/ray-cluster", *bounds)
+    check("a maximum below the minimum: template prints it, as Helm does, and warns",
+          done.returncode == 0 and all(word in done.stderr.decode() for word in says), done.stderr)
     both(folder, "a group that is a list", ["-f", put(folder, "v.yaml", "additionalWorkerGroups:\n  gpus: [1]\n")],
          ["additionalWorkerGroups.gpus", "a map", "a list"])
     both(folder, "a negative maximum of a group", ["-f", put(folder, "v.yaml", group % (0, -4))],
