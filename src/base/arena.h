@@ -14,14 +14,16 @@ struct arena *arena_free(struct arena *arena); /* NULL allowed; returns NULL */
 void arena_reset(struct arena *arena);         /* as new; keeps one block */
 void cleanup_arena(struct arena **arena);
 
-void *arena_alloc(struct arena *arena, size_t bytes) __attribute__((returns_nonnull)); /* 16-aligned */
+void *arena_alloc(struct arena *arena, size_t bytes)
+    __attribute__((returns_nonnull)); /* 16-aligned */
 void *arena_zero(struct arena *arena, size_t bytes) __attribute__((returns_nonnull));
 void arena_defer(struct arena *arena, void (*fn)(void *), void *ctx);
 size_t arena_bytes(const struct arena *arena);
 
-#define arena_new_of(arena, type)          ((type *)arena_zero((arena), sizeof(type)))
-#define arena_array_of(arena, type, count) ((type *)arena_zero((arena), sizeof(type) * (size_t)(count)))
+#define arena_new_of(arena, type) ((type *)arena_zero((arena), sizeof(type)))
+#define arena_array_of(arena, type, count)                                                         \
+    ((type *)arena_zero((arena), sizeof(type) * (size_t)(count)))
 
-struct str arena_str(struct arena *arena, struct str s);    /* copy, NUL-ended */
+struct str arena_str(struct arena *arena, struct str s); /* copy, NUL-ended */
 struct str arena_strf(struct arena *arena, const char *format, ...) PRINTF_LIKE(2, 3);
-const char *arena_c(struct arena *arena, struct str s);     /* NUL-ended copy */
+const char *arena_c(struct arena *arena, struct str s); /* NUL-ended copy */

@@ -9,5 +9,6 @@
 #include <string.h>
 #include <time.h>
 #undef alloca
-#pragma GCC poison strcpy strcat sprintf vsprintf strtok gets atoi atol atof strtol localtime gmtime rand srand alloca system
+#pragma GCC poison strcpy strcat sprintf vsprintf strtok gets atoi atol atof strtol localtime      \
+    gmtime rand srand alloca system
 #endif

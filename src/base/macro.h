@@ -9,13 +9,13 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#define ARRAY_SIZE(a)      (sizeof(a) / sizeof((a)[0]))
-#define MIN_OF(a, b)       ((a) < (b) ? (a) : (b))
-#define MAX_OF(a, b)       ((a) > (b) ? (a) : (b))
-#define MUST_USE           __attribute__((warn_unused_result))
-#define PRINTF_LIKE(f, a)  __attribute__((format(printf, f, a)))
-#define UNUSED             __attribute__((unused))
-#define container_of(p, type, member) ((type *)((char *)(p) - offsetof(type, member)))
+#define ARRAY_SIZE(a)                 (sizeof(a) / sizeof((a)[0]))
+#define MIN_OF(a, b)                  ((a) < (b) ? (a) : (b))
+#define MAX_OF(a, b)                  ((a) > (b) ? (a) : (b))
+#define MUST_USE                      __attribute__((warn_unused_result))
+#define PRINTF_LIKE(f, a)             __attribute__((format(printf, f, a)))
+#define UNUSED                        __attribute__((unused))
+#define container_of(p, type, member) ((type *)((char *)(p)-offsetof(type, member)))
 
 /* `cleanup(free)` style variables: the named function gets the variable's address at scope exit. */
 #define cleanup(fn) __attribute__((cleanup(fn)))
@@ -41,5 +41,5 @@ char *xstrdup(const char *text) __attribute__((malloc, returns_nonnull));
 
 /* A programming error: says where and aborts, in release builds too. */
 _Noreturn void bug_at(const char *file, int line, const char *what);
-#define BUG(what)      bug_at(__FILE__, __LINE__, what)
-#define INVARIANT(ok)  ((ok) ? (void)0 : bug_at(__FILE__, __LINE__, #ok))
+#define BUG(what)     bug_at(__FILE__, __LINE__, what)
+#define INVARIANT(ok) ((ok) ? (void)0 : bug_at(__FILE__, __LINE__, #ok))

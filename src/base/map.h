@@ -11,10 +11,12 @@ struct map {
     size_t used; /* live + removed */
 };
 
-void *map_get(const struct map *m, struct str key);             /* NULL when absent */
-void *map_set(struct map *m, struct str key, void *item);       /* item != NULL; returns the old one or NULL */
-void *map_remove(struct map *m, struct str key);                /* the old one or NULL */
+void *map_get(const struct map *m, struct str key); /* NULL when absent */
+void *map_set(struct map *m, struct str key,
+              void *item);                       /* item != NULL; returns the old one or NULL */
+void *map_remove(struct map *m, struct str key); /* the old one or NULL */
 /* Walks: start with *cursor = 0; false at the end. Removing the current entry is allowed. */
 bool map_next(const struct map *m, size_t *cursor, struct str *ret_key, void **ret_item);
-struct str *map_keys_sorted(const struct map *m, struct arena *arena); /* m->n of them, borrowed keys */
-void map_done(struct map *m);                                   /* items are the caller's */
+struct str *map_keys_sorted(const struct map *m,
+                            struct arena *arena); /* m->n of them, borrowed keys */
+void map_done(struct map *m);                     /* items are the caller's */

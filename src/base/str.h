@@ -34,10 +34,10 @@ int str_cmp(struct str a, struct str b); /* bytewise, shorter first */
 bool str_starts(struct str s, struct str prefix);
 bool str_ends(struct str s, struct str suffix);
 bool str_has(struct str s, struct str part);
-ptrdiff_t str_find(struct str s, char c);      /* index or -1 */
-ptrdiff_t str_rfind(struct str s, char c);     /* index or -1 */
+ptrdiff_t str_find(struct str s, char c);                 /* index or -1 */
+ptrdiff_t str_rfind(struct str s, char c);                /* index or -1 */
 struct str str_sub(struct str s, size_t from, size_t to); /* clamped to s */
-struct str str_trim(struct str s);             /* ASCII white space at both ends */
+struct str str_trim(struct str s);                        /* ASCII white space at both ends */
 /* Takes the part before `sep` off *rest (all of it when there is none); false once *rest is used up.
  * Start with *rest = text. "a,,b" gives a, "", b. */
 bool str_split(struct str *rest, char sep, struct str *ret_part);

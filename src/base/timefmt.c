@@ -83,8 +83,7 @@ bool time_parse_rfc3339(struct str s, time_ms *ret)
         return false;
     if (!number(s, 0, 4, 0, 9999, &y) || !number(s, 5, 2, 1, 12, &mo) ||
         !number(s, 8, 2, 1, 31, &d) || !number(s, 11, 2, 0, 23, &h) ||
-        !number(s, 14, 2, 0, 59, &mi) || !number(s, 17, 2, 0, 60, &sec) ||
-        !has_day(y, mo, d))
+        !number(s, 14, 2, 0, 59, &mi) || !number(s, 17, 2, 0, 60, &sec) || !has_day(y, mo, d))
         return false;
     size_t at = 19;
     if (s.p[at] == '.') {

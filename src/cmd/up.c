@@ -273,7 +273,7 @@ static void add_limits(struct buf *out, const char *limits)
 {
     struct str rest = str_trim(str_of(limits)), line;
 
-    while (str_split(&rest, '\n', &line))
+    while (rest.n && str_split(&rest, '\n', &line))
         buf_addf(out, "# %.*s\n", STR_ARG(line));
 }
 

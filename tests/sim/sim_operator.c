@@ -64,8 +64,10 @@ static void check_create(struct sim *s, const struct val *pod)
 static void on_write(void *ctx, enum kube_verb verb, const char *plural, const struct val *before,
                      const struct val *after)
 {
-    static const char *const verbs[_KUBE_VERB_MAX] = {[KUBE_CREATE] = "create", [KUBE_REPLACE] = "replace",
-                                                      [KUBE_PATCH] = "patch", [KUBE_DELETE] = "delete"};
+    static const char *const verbs[_KUBE_VERB_MAX] = {[KUBE_CREATE] = "create",
+                                                      [KUBE_REPLACE] = "replace",
+                                                      [KUBE_PATCH] = "patch",
+                                                      [KUBE_DELETE] = "delete"};
     struct sim *s = ctx;
     if (s->loud)
         printf("%8lld %s %s %s\n", (long long)(loop_wall_ms(s->loop) - START), verbs[verb], plural,
@@ -315,7 +317,8 @@ static bool run_seed(uint64_t seed, bool loud)
     s.quiet = true;
     loop_sim_run(s.loop, now + SETTLE_MS + QUIET_MS);
     stop_operator(&s);
-    loop_sim_run(s.loop, now + SETTLE_MS + QUIET_MS + 10000); /* answers that are still on their way */
+    loop_sim_run(s.loop,
+                 now + SETTLE_MS + QUIET_MS + 10000); /* answers that are still on their way */
     toy_free(s.toy);
     kube_api_free(s.api);
     for (size_t i = 0; i < n_apis; i++)

@@ -148,18 +148,18 @@ static void test_refusals_name_the_field(void **state)
         {"{" HEAD ", workerGroupSpecs: [{groupName: g, minReplicas: 0, maxReplicas: 1}]}", NULL,
          "spec.workerGroupSpecs[0].template.spec.containers"},
         {"{" HEAD ", workerGroupSpecs: [{groupName: g, minReplicas: 3, maxReplicas: 1, template: "
-                  "{spec: {containers: [{name: "
+         "{spec: {containers: [{name: "
          "x}]}}}]}",
          NULL, "spec.workerGroupSpecs[0].minReplicas"},
         {"{" HEAD
          ", workerGroupSpecs: [{groupName: g, template: {spec: {containers: [{name: x}]}}}]}",
          NULL, "spec.workerGroupSpecs[0].minReplicas"},
         {"{" HEAD ", workerGroupSpecs: [{groupName: 'no/slash', minReplicas: 0, maxReplicas: 1, "
-                  "template: {spec: {containers: "
+         "template: {spec: {containers: "
          "[{name: x}]}}}]}",
          NULL, "spec.workerGroupSpecs[0].groupName"},
         {"{" HEAD ", enableInTreeAutoscaling: true, autoscalerOptions: {version: v2}, "
-                  "workerGroupSpecs: [{groupName: g, "
+         "workerGroupSpecs: [{groupName: g, "
          "template: {spec: {restartPolicy: Always, containers: [{name: x}]}}}]}",
          NULL, "spec.workerGroupSpecs[0].template.spec.restartPolicy"},
         {"{headGroupSpec: {resources: {CPU: '1'}, rayStartParams: {num-cpus: '1'}, template: "
@@ -192,7 +192,7 @@ static void test_good_specs_pass(void **state)
     static const char *const table[] = {
         "{" HEAD "}",
         "{" HEAD ", enableInTreeAutoscaling: true, workerGroupSpecs: [{groupName: cpuWG, template: "
-                 "{spec: {containers: [{name: "
+        "{spec: {containers: [{name: "
         "x}]}}}]}",
         "{" HEAD ", rayVersion: 2.52.0, authOptions: {mode: token}}",
     };

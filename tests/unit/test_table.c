@@ -268,10 +268,10 @@ static void test_crd_columns(void **state)
     r.crd = val_empty_object();
     r.crd_version = yaml(a, crd_version);
     const struct val *full = yaml(
-        a,
-        "{" META ", labels: {a.b/c: l}}, spec: {count: 4, list: [{k: u}, {k: w}], map: {p: 1}, flag: "
-        "true}, status: {state: ok, conditions: [{type: Other, status: 'False'}, {type: Ready, "
-        "status: 'True'}]}}");
+        a, "{" META
+           ", labels: {a.b/c: l}}, spec: {count: 4, list: [{k: u}, {k: w}], map: {p: 1}, flag: "
+           "true}, status: {state: ok, conditions: [{type: Other, status: 'False'}, {type: Ready, "
+           "status: 'True'}]}}");
     const struct val *table = table_of_objects(a, &r, full, true, STR(""), NOW);
     const struct val *row = val_at(val_get(table, "rows"), 0);
     assert_string_equal(arena_c(a, cells_text(a, row)), "x|ok|True|4|l|w|{\"p\":1}|5m|true");
@@ -281,8 +281,8 @@ static void test_crd_columns(void **state)
                         "All of it.");
     assert_int_equal(val_path_int(table, "columnDefinitions[7].priority", 0), 1);
 
-    table = table_of_objects(a, &r, yaml(a, "{" META "}, spec: {count: many, flag: 3}}"), true, STR(""),
-                             NOW);
+    table = table_of_objects(a, &r, yaml(a, "{" META "}, spec: {count: many, flag: 3}}"), true,
+                             STR(""), NOW);
     row = val_at(val_get(table, "rows"), 0);
     assert_string_equal(arena_c(a, cells_text(a, row)), "x|null|null|null|null|null|null|5m|null");
 
