@@ -695,5 +695,5 @@ void pod_shut_down(struct local_pod *pod, int64_t grace_ms)
 
 bool pod_is_at_rest(const struct local_pod *pod)
 {
-    return !pod->sandbox && !any_live(pod);
+    return !pod->sandbox && !any_live(pod) && !pod->poked;
 }

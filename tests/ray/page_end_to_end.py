@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 
-MOBULA, VALUES = map(pathlib.Path, sys.argv[1:3])
+MOBULA, VALUES = (pathlib.Path(path).resolve() for path in sys.argv[1:3])
 CACHE = pathlib.Path(os.environ.get("MOBULA_CACHE", pathlib.Path.home() / ".cache/mobula"))
 PRODUCT = "NVIDIA-A100-SXM4-80GB"
 GROUPS = {1: "one-A100-80G-gpu-WG", 2: "two-A100-80G-gpu-WG", 4: "four-A100-80G-gpu-WG", 8: "eight-A100-80G-gpu-WG"}
