@@ -14,13 +14,12 @@
 /* RFC 4648 with padding; white space is skipped. False on anything else. */
 static bool base64_decode(struct str text, struct buf *out)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     uint32_t bits = 0;
     unsigned n = 0, padding = 0;
 
     for (size_t i = 0; i < text.n; i++) {
         char c = text.p[i];
-        const char *digit = c ? strchr(digits, c) : NULL;
+        int digit = str_base64_digit(c);
 
         if (c == '\n' || c == '\r' || c == ' ' || c == '\t')
             continue;
@@ -28,9 +27,9 @@ static bool base64_decode(struct str text, struct buf *out)
             padding++;
             continue;
         }
-        if (!digit || padding)
+        if (digit < 0 || padding)
             return false;
-        bits = bits << 6 | (uint32_t)(digit - digits);
+        bits = bits << 6 | (uint32_t)digit;
         if (++n == 4) {
             buf_addc(out, (char)(bits >> 16 & 0xff));
             buf_addc(out, (char)(bits >> 8 & 0xff));

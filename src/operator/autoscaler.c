@@ -173,13 +173,6 @@ static void head_drop(struct scaler *s)
     view_drop(s);
 }
 
-static int base64_digit(char c)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char *at = c ? strchr(digits, c) : NULL;
-    return at ? (int)(at - digits) : -1;
-}
-
 static const char *token_of(struct arena *a, const struct scaler *s, const struct raycluster *c)
 {
     struct str name = val_path_str(c->spec, "authOptions.secretName");
@@ -192,8 +185,8 @@ static const char *token_of(struct arena *a, const struct scaler *s, const struc
     if (!c->token_auth || text.n == 0) {
         return NULL;
     }
-    for (size_t i = 0; i < text.n && base64_digit(text.p[i]) >= 0; i++) {
-        word = word << 6 | (uint32_t)base64_digit(text.p[i]);
+    for (size_t i = 0; i < text.n && str_base64_digit(text.p[i]) >= 0; i++) {
+        word = word << 6 | (uint32_t)str_base64_digit(text.p[i]);
         bits += 6;
         if (bits >= 8) {
             bits -= 8;

@@ -245,17 +245,6 @@ int env_add_container(struct arena *a, const struct env_world *w, const struct v
     return rc;
 }
 
-static int base64_digit(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 bool base64_decode(struct arena *a, struct str text, struct str *ret)
 {
     char *out = arena_alloc(a, text.n / 4 * 3 + 4);
@@ -267,7 +256,7 @@ bool base64_decode(struct arena *a, struct str text, struct str *ret)
             continue;
         if (c == '=')
             break;
-        int digit = base64_digit(c);
+        int digit = str_base64_digit(c);
         if (digit < 0)
             return false;
         bits = (bits << 6 | (unsigned)digit) & 0xffffffu;

@@ -139,13 +139,6 @@ static int scalar_value(struct reader *r, yaml_mark_t mark, struct str text, str
     return 0;
 }
 
-static int base64_digit(char c)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char *at = c ? strchr(digits, c) : NULL;
-    return at ? (int)(at - digits) : -1;
-}
-
 static int binary_value(struct reader *r, yaml_mark_t mark, struct str text, const struct val **ret)
 {
     char *bytes = arena_alloc(r->arena, text.n + 1);
@@ -154,7 +147,7 @@ static int binary_value(struct reader *r, yaml_mark_t mark, struct str text, con
     for (size_t i = 0; i < text.n; i++) {
         if (strchr(" \r\n", text.p[i]) && text.p[i])
             continue;
-        int digit = base64_digit(text.p[i]);
+        int digit = str_base64_digit(text.p[i]);
         bool is_padding = text.p[i] == '=';
         if ((digit < 0 && !is_padding) || (digit >= 0 && padding > 0))
             return fail(r, mark, "!!binary value contains invalid base64 data");
