@@ -1,6 +1,10 @@
 /* Admission: what the server decides about a new object beyond defaults (service account, tolerations,
  * priority, first status, cluster addresses). Source: k8s.io/kubernetes plugin/pkg/admission. */
-#include "apiserver/server.h"
+#include "apiserver/controllers.h"
+#include "apiserver/failure.h"
+#include "apiserver/internal.h"
+#include "apiserver/schema.h"
+#include "apiserver/write.h"
 
 #include "base/rng.h"
 #include "kube/quantity.h"

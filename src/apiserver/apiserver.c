@@ -1,7 +1,12 @@
 /* The server's life: store, identity, built-in objects, then the door opens; and back again.
  *
- * Read next: server.h (the inside), handle.c, http.c. */
-#include "apiserver/server.h"
+ * Read next: internal.h (the inside), handle.c, http.c. */
+#include "apiserver/auth.h"
+#include "apiserver/controllers.h"
+#include "apiserver/http.h"
+#include "apiserver/schema.h"
+#include "apiserver/watch.h"
+#include "apiserver/write.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -4,7 +4,9 @@
  * tokens (signed with DIR/pki/sa.secret), who may do what Roles and ClusterRoles say.
  * A ServiceAccount token is base64url(claims) "." hex(HMAC-SHA256): only this server reads it.
  * Source of rules and messages: k8s.io/kubernetes plugin/pkg/auth/authorizer/rbac. */
-#include "apiserver/server.h"
+#include "apiserver/auth.h"
+#include "apiserver/failure.h"
+#include "apiserver/internal.h"
 
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>

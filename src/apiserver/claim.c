@@ -1,6 +1,8 @@
 /* Claims in use are not taken away: kubernetes.io/pvc-protection holds a deleted claim until no pod that
  * still runs mounts it. Level-based, from the loop. Source: k8s.io/kubernetes pkg/controller/volume/pvcprotection. */
-#include "apiserver/server.h"
+#include "apiserver/controllers.h"
+#include "apiserver/internal.h"
+#include "apiserver/write.h"
 
 static bool mounts(const struct val *pod, struct str claim)
 {

@@ -2,7 +2,9 @@
  * stored, answered and watched is one and the same value.
  *
  * A dry run computes everything and writes nothing. */
-#include "apiserver/server.h"
+#include "apiserver/failure.h"
+#include "apiserver/internal.h"
+#include "apiserver/write.h"
 
 static const struct val *with_revision(struct arena *a, const struct val *object, uint64_t revision)
 {

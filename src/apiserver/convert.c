@@ -3,7 +3,7 @@
  * Custom resources convert as strategy None does (only apiVersion changes). Events are stored as
  * core/v1 and shown as events.k8s.io/v1 by renaming. Source: k8s.io/kubernetes
  * pkg/apis/events/v1/conversion.go. Read next: resources.c. */
-#include "apiserver/server.h"
+#include "apiserver/resources.h"
 
 static const struct {
     const char *core, *events;

@@ -1,7 +1,11 @@
 /* CustomResourceDefinitions: names, conditions, rules; and the row in the table of resources that each
  * one makes. Source: k8s.io/apiextensions-apiserver pkg/apis/apiextensions/{v1/defaults.go,validation}.
  * Read next: schema.c, resources.c, crd_raycluster.c. */
-#include "apiserver/server.h"
+#include "apiserver/failure.h"
+#include "apiserver/internal.h"
+#include "apiserver/schema.h"
+#include "apiserver/watch.h"
+#include "apiserver/write.h"
 
 static const struct val *lower(struct arena *a, struct str s)
 {

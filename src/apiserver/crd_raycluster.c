@@ -1,7 +1,7 @@
 /* The definition of RayCluster that the server brings along, as data: nothing else in src/apiserver knows of
  * Ray. Pod templates are open (x-kubernetes-preserve-unknown-fields): what is in them is checked when
  * pods are made of them. Source of fields, defaults and printer columns: KubeRay v1.7 config/crd. */
-#include "apiserver/server.h"
+#include "apiserver/schema.h"
 
 const char crd_raycluster_yaml[] =
     "apiVersion: apiextensions.k8s.io/v1\n"

@@ -2,7 +2,10 @@
  *
  * Order as in kube-apiserver: identity, namespace, metadata, defaults, admission, validation, then the
  * name is taken. Read next: meta.c, defaults.c, admit.c, validate.c, commit.c. */
-#include "apiserver/server.h"
+#include "apiserver/failure.h"
+#include "apiserver/internal.h"
+#include "apiserver/schema.h"
+#include "apiserver/write.h"
 
 #include "base/rng.h"
 

@@ -4,6 +4,10 @@
  * their schema (which checks types later, as validation).
  * Source: kubernetes.io "Server-side field validation". Read next: types.h, schema.c. */
 #include "apiserver/types.h"
+#include "apiserver/failure.h"
+#include "apiserver/internal.h"
+#include "apiserver/schema.h"
+#include "apiserver/write.h"
 
 #include "kube/quantity.h"
 

@@ -3,7 +3,8 @@
  * Typed decoding drops nulls and empty optional lists and maps; that is done first, so that objects
  * look as they do on a real cluster. Source: k8s.io/kubernetes pkg/apis/{core,apps,batch,rbac}/v1/defaults.go.
  * Read next: defaults_pod.c. */
-#include "apiserver/server.h"
+#include "apiserver/pki.h"
+#include "apiserver/write.h"
 
 #include "kube/quantity.h"
 

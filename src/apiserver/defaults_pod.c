@@ -1,6 +1,6 @@
 /* What the API server adds to a pod's spec. Source: k8s.io/kubernetes pkg/apis/core/v1/defaults.go,
  * plugin/pkg/admission/defaulttolerationseconds. */
-#include "apiserver/server.h"
+#include "apiserver/write.h"
 
 #include "kube/quantity.h"
 

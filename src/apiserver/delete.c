@@ -4,7 +4,10 @@
  * deletes again with gracePeriodSeconds=0. Pods that no node has go at once.
  * Source: k8s.io/apiserver pkg/registry/{rest/delete.go,generic/registry/store.go},
  * k8s.io/kubernetes pkg/registry/core/pod/strategy.go. Read next: gc.c, namespace.c. */
-#include "apiserver/server.h"
+#include "apiserver/failure.h"
+#include "apiserver/internal.h"
+#include "apiserver/select.h"
+#include "apiserver/write.h"
 
 struct delete_options {
     int64_t grace; /* seconds, -1: not said */

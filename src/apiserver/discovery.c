@@ -3,7 +3,8 @@
  *
  * Everything is made from the table of resources, so that a CRD is seen at once.
  * Source: k8s.io/apiserver pkg/endpoints/discovery (1.35). Read next: resources.c. */
-#include "apiserver/server.h"
+#include "apiserver/answer.h"
+#include "apiserver/internal.h"
 
 /* --- subresources: those that a flag gives, and those of one kind */
 

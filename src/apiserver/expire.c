@@ -1,6 +1,7 @@
 /* Events are news, not state: they go an hour after they were last seen, as kube-apiserver's
  * --event-ttl has it. */
-#include "apiserver/server.h"
+#include "apiserver/controllers.h"
+#include "apiserver/internal.h"
 
 #define EVENT_TTL_MS     (60 * 60 * 1000)
 #define EVENT_PERIOD_MS  (5 * 60 * 1000)

@@ -4,7 +4,9 @@
  * An index from owner uid to dependents follows every change. Work is queued by name and done from the
  * loop, a bounded number of steps a turn; each step looks at the object as it is then (level-based).
  * Source: k8s.io/kubernetes pkg/controller/garbagecollector/garbagecollector.go. */
-#include "apiserver/server.h"
+#include "apiserver/controllers.h"
+#include "apiserver/internal.h"
+#include "apiserver/write.h"
 
 #define GC_RETRY_MS 1000
 

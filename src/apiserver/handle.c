@@ -1,5 +1,7 @@
 /* One handler for both ways in: permission, the subresource, the verb. Read next: create.c. */
-#include "apiserver/server.h"
+#include "apiserver/auth.h"
+#include "apiserver/failure.h"
+#include "apiserver/internal.h"
 
 static const struct {
     const char *name;

@@ -1,7 +1,7 @@
-/* One HTTP exchange. Private to src/apiserver. Read next: http.c, http_watch.c, log.c. */
+/* One HTTP exchange. Private to src/apiserver. Read next: http.c, http_watch.c, http_log.c. */
 #pragma once
 
-#include "apiserver/server.h"
+#include "apiserver/internal.h"
 
 #define API_MAX_ANSWER_BYTES   (256u << 20)
 #define API_MAX_WARNING_BYTES  200  /* one, below what a header of io/httpd.h takes */
@@ -28,3 +28,7 @@ void exchange_fail(struct http_exchange *x); /* sends rq's failure and frees */
 /* Both take the exchange over. */
 void http_watch(struct http_exchange *x);
 void http_log(struct http_exchange *x);
+
+void http_handle(void *ctx, struct httpd_request *request);
+void http_too_large(void *ctx, struct httpd_request *request);
+void http_encoder_done(struct apiserver *server);

@@ -4,6 +4,10 @@
  * A client that does not take its bytes is cut off above API_MAX_WATCH_BACKLOG; when it comes back its
  * version is still in the history, or it is told 410 and lists again. */
 #include "apiserver/http.h"
+#include "apiserver/answer.h"
+#include "apiserver/auth.h"
+#include "apiserver/failure.h"
+#include "apiserver/watch.h"
 
 #define ENCODER_SLOTS 64
 

@@ -3,7 +3,9 @@
  *
  * A call runs from the loop; a write is answered when it is durable. After the api is freed no
  * callback comes: calls that are still under way lose their api and only free themselves. */
-#include "apiserver/server.h"
+#include "apiserver/auth.h"
+#include "apiserver/internal.h"
+#include "apiserver/watch.h"
 
 struct inproc {
     struct kube_api api; /* first: struct kube_api * is struct inproc * */

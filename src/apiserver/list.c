@@ -3,7 +3,10 @@
  * A page's `continue` says which key it ended at and the version the list began with. Later pages show
  * what is there now under that version: a watch from it brings whatever was missed, and when the
  * version is forgotten the answer is 410, as in Kubernetes. */
-#include "apiserver/server.h"
+#include "apiserver/failure.h"
+#include "apiserver/internal.h"
+#include "apiserver/select.h"
+#include "apiserver/write.h"
 
 int api_ok(struct api_request *rq, int status, const struct val *object)
 {

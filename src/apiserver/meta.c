@@ -1,6 +1,8 @@
 /* metadata: what the server fills in, and what a client may say there.
  * Source: k8s.io/apiserver pkg/registry/rest/{create,meta}.go, apimachinery api/validation. */
-#include "apiserver/server.h"
+#include "apiserver/failure.h"
+#include "apiserver/internal.h"
+#include "apiserver/write.h"
 
 static struct str new_uid(struct apiserver *server, struct arena *a)
 {

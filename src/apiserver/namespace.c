@@ -3,7 +3,9 @@
  *
  * Level-based: any change that may matter asks for a pass over all namespaces, from the loop.
  * Source: k8s.io/kubernetes pkg/controller/{namespace,serviceaccount}. */
-#include "apiserver/server.h"
+#include "apiserver/controllers.h"
+#include "apiserver/internal.h"
+#include "apiserver/write.h"
 
 static const char *const always_there[] = {"default", "kube-node-lease", "kube-public",
                                            "kube-system"};

@@ -7,6 +7,8 @@
  *
  * Read next: types.h, openapi_paths.c. */
 #include "apiserver/openapi.h"
+#include "apiserver/answer.h"
+#include "apiserver/internal.h"
 
 #define REF_PREFIX "#/components/schemas/"
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "apiserver/types.h"
+#include "apiserver/resources.h"
 
 struct str openapi_type_name(struct arena *a, struct str type);
 struct str openapi_kind_name(struct arena *a, const struct resource *r);

@@ -1,7 +1,8 @@
-/* PATCH: the object as it is, patched, goes the way of an update. Read next: apply.c, update.c. */
-#include "apiserver/server.h"
+/* PATCH: the object as it is, patched, goes the way of an update. Read next: server_side_apply.c, update.c. */
+#include "apiserver/failure.h"
+#include "apiserver/write.h"
 
-#include "apiserver/apply.h"
+#include "apiserver/server_side_apply.h"
 
 static int media_type_failure(struct api_request *rq)
 {

@@ -4,7 +4,7 @@
  * All of it is made on the first start in DIR/pki, every file 0600, the folder 0700; ECDSA P-256.
  * Files are written under a temporary name and renamed; ca.crt comes last, so an interrupted first start
  * is simply done again. */
-#include "apiserver/server.h"
+#include "apiserver/pki.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,6 +2,7 @@
  * types. Every length is checked against what is left; nesting has VAL_MAX_DEPTH as its ceiling.
  * Source: protobuf.dev "Encoding", k8s.io/apimachinery pkg/runtime/serializer/protobuf. */
 #include "apiserver/protobuf.h"
+#include "apiserver/pki.h"
 
 static const char envelope[4] = {'k', '8', 's', '\0'};
 

@@ -1,7 +1,8 @@
 /* From a URI to a request: escapes, query parameters, and the path's resource.
  *
  * Everything here reads bytes that a stranger wrote; see tests/fuzz/fuzz_apiserver.c. */
-#include "apiserver/server.h"
+#include "apiserver/failure.h"
+#include "apiserver/internal.h"
 
 struct str api_param(const struct api_request *rq, const char *key)
 {

@@ -1,6 +1,6 @@
 /* The table of kinds that the server offers by itself, and the rows that CRDs add at run time.
  * Source of names, short names and categories: `kubectl api-resources` of Kubernetes 1.35. */
-#include "apiserver/server.h"
+#include "apiserver/watch.h"
 
 struct row {
     const char *group, *version, *plural, *singular, *kind, *table, *short_names, *categories;

@@ -5,7 +5,9 @@
  * x-kubernetes-int-or-string, x-kubernetes-preserve-unknown-fields, x-kubernetes-embedded-resource,
  * x-kubernetes-list-type map (unique keys) and set. CEL rules are accepted and not run.
  * Source: k8s.io/apiextensions-apiserver pkg/apiserver/schema. */
-#include "apiserver/server.h"
+#include "base/map.h"
+#include "apiserver/failure.h"
+#include "apiserver/schema.h"
 
 #include <regex.h>
 

@@ -1,7 +1,8 @@
 /* Which objects a list or watch means: label selectors and the field selectors that Kubernetes offers
  * for each kind. Source: the GetAttrs/…FieldLabelConversion functions of k8s.io/kubernetes
  * pkg/apis/core/v1/conversion.go. */
-#include "apiserver/server.h"
+#include "apiserver/failure.h"
+#include "apiserver/select.h"
 
 struct field_row {
     const char *table;

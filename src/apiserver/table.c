@@ -7,6 +7,7 @@
  *
  * Read next: table.h. */
 #include "apiserver/table.h"
+#include "apiserver/answer.h"
 
 /* --- cells */
 

@@ -4,7 +4,7 @@
  * Read next: table.c (Table objects), table_kinds.c and table_pod.c (the printers). */
 #pragma once
 
-#include "apiserver/server.h"
+#include "apiserver/watch.h"
 
 #define TABLE_MAX_CELLS 16
 

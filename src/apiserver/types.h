@@ -14,7 +14,7 @@
  * Read next: types_table.c, openapi.c. */
 #pragma once
 
-#include "apiserver/server.h"
+#include "apiserver/watch.h"
 
 struct type {
     const char *name, *fields;

@@ -1,7 +1,9 @@
 /* PUT, and the tail that every change shares: what may change, what counts as a change, and the end
  * of an object whose last finalizer goes.
  * Source: k8s.io/apiserver pkg/registry/{rest/update.go,generic/registry/store.go}. */
-#include "apiserver/server.h"
+#include "apiserver/failure.h"
+#include "apiserver/schema.h"
+#include "apiserver/write.h"
 
 static const char conflict_text[] =
     "the object has been modified; please apply your changes to the "

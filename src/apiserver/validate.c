@@ -1,6 +1,9 @@
 /* Validation of built-in kinds, with kube-apiserver's messages. Source: k8s.io/kubernetes
  * pkg/apis/core/validation/validation.go. Read next: validate_pod.c, schema.c (custom kinds). */
-#include "apiserver/server.h"
+#include "apiserver/failure.h"
+#include "apiserver/pki.h"
+#include "apiserver/schema.h"
+#include "apiserver/write.h"
 
 #include <arpa/inet.h>
 

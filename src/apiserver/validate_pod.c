@@ -1,6 +1,7 @@
 /* Validation of pods, with kube-apiserver's messages: what a new one needs, and the little that may
  * change later. Source: k8s.io/kubernetes pkg/apis/core/validation/validation.go. */
-#include "apiserver/server.h"
+#include "apiserver/failure.h"
+#include "apiserver/write.h"
 
 #include "kube/quantity.h"
 

@@ -1,6 +1,9 @@
 /* What is asked by writing but is not an object of its own: reviews, bindings, evictions, tokens, scale,
  * namespaces/finalize. Source: k8s.io/kubernetes pkg/registry/{authorization,authentication,core/pod}. */
-#include "apiserver/server.h"
+#include "apiserver/auth.h"
+#include "apiserver/failure.h"
+#include "apiserver/internal.h"
+#include "apiserver/write.h"
 
 static int answer_review(struct api_request *rq, const struct val *status)
 {

@@ -5,7 +5,10 @@
  * An object that leaves a selection is told as DELETED, one that enters it as ADDED.
  *
  * Read next: http_watch.c and inproc.c (the two kinds of listener), store/store.h (history). */
-#include "apiserver/server.h"
+#include "apiserver/failure.h"
+#include "apiserver/internal.h"
+#include "apiserver/select.h"
+#include "apiserver/watch.h"
 
 struct told {
     enum kube_event event;

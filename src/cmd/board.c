@@ -3,7 +3,7 @@
 
 #include "base/map.h"
 #include "base/vec.h"
-#include "kube/pod.h"
+#include "kube/pod_view.h"
 #include "kube/raycluster.h"
 
 #define GPU_RESOURCE "nvidia.com/gpu"

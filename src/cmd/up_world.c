@@ -34,7 +34,7 @@ struct up_world {
     struct apiserver *server;
     struct kube_api *api;
     struct runtime *runtime;
-    struct controller *op;
+    struct operator* op;
     struct view *view;
     struct up_forward forwards[_UP_PORT_MAX];
     enum up_phase phase;

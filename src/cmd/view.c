@@ -4,7 +4,7 @@
 #include "base/map.h"
 #include "client/cache.h"
 #include "cmd/cmd.h"
-#include "kube/pod.h"
+#include "kube/pod_view.h"
 #include "kube/raycluster.h"
 
 #include <sys/ioctl.h>
@@ -40,7 +40,7 @@ struct observed {
 struct view {
     struct loop *loop;
     const struct state *state;
-    struct controller *op;
+    struct operator* op;
     struct cache *caches[_VIEW_CACHE_MAX];
     struct loop_timer *draw_timer, *publish_timer;
     bool on_terminal, dirty;
@@ -285,7 +285,7 @@ struct view *view_free(struct view *view)
     return NULL;
 }
 
-void view_set_operator(struct view *view, struct controller *op)
+void view_set_operator(struct view *view, struct operator* op)
 {
     view->op = op;
 }

@@ -2,7 +2,7 @@
  * keep the same promise about it (soon, in order, never from inside the caller).
  *
  * Read next: loop_uv.c (real time), loop_sim.c (virtual time). */
-#include "io/loop_private.h"
+#include "io/loop_internal.h"
 
 struct loop *loop_free(struct loop *loop)
 {

@@ -5,7 +5,7 @@
  * There are no descriptors and no signals.
  *
  * Read next: loop_private.h, loop_uv.c. */
-#include "io/loop_private.h"
+#include "io/loop_internal.h"
 
 #include "base/rng.h"
 

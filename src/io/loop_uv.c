@@ -5,7 +5,7 @@
  * Deferred calls run from an idle handle, which also keeps the poll from sleeping.
  *
  * Read next: loop_private.h, loop_sim.c. */
-#include "io/loop_private.h"
+#include "io/loop_internal.h"
 
 #include <sys/random.h>
 #include <uv.h>

@@ -2,7 +2,7 @@
  * metadata readers, labels and selectors, conditions, owner references.
  *
  * Objects themselves are values (value/value.h); this module reads and makes parts of them.
- * Read next: kube/quantity.h, kube/pod.h, kube/raycluster.h. */
+ * Read next: kube/quantity.h, kube/pod_view.h, kube/raycluster.h. */
 #pragma once
 
 #include "base/err.h"

@@ -4,7 +4,7 @@
  * missing gets its default; raycluster_validate then says what is wrong, with the field's path.
  * Rules: KubeRay 1.6 (ray-operator utils/validation.go) and the schema of its CRD.
  *
- * Read next: kube/pod.h, core/render/render.h. */
+ * Read next: kube/pod_view.h, core/render/render.h. */
 #pragma once
 
 #include "kube/kube.h"

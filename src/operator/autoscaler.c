@@ -5,7 +5,7 @@
  * head does not answer nothing is decided at all. */
 #include "operator/autoscaler_internal.h"
 
-#include "kube/pod.h"
+#include "kube/pod_view.h"
 
 #define REFUSED_MAX  7u /* 100 ms << 7: a try every 13 s */
 #define REFUSED_TOLD 3
@@ -17,14 +17,14 @@ struct autoscaler_call {
 };
 
 struct autoscaler {
-    struct controller *op;
+    struct operator* op;
     struct map scalers; /* "ns/name" -> struct scaler */
     struct autoscaler_call *calls;
 };
 
 static void poll_now(void *ctx);
 
-struct controller *autoscaler_operator(struct autoscaler *as)
+struct operator* autoscaler_operator(struct autoscaler *as)
 {
     return as->op;
 }
@@ -337,7 +337,7 @@ static bool is_ours(const struct raycluster *c)
 static void poll_now(void *ctx)
 {
     struct scaler *s = ctx;
-    struct controller *op = s->as->op;
+    struct operator* op = s->as->op;
     struct raycluster cluster = {0};
     struct err err = ERR_INIT;
     s->timer = NULL;
@@ -429,7 +429,7 @@ const struct val *autoscaler_view(struct autoscaler *as, struct arena *a, struct
     return s && s->view ? val_keep(a, s->view) : NULL;
 }
 
-struct autoscaler *autoscaler_new(struct controller *op)
+struct autoscaler *autoscaler_new(struct operator* op)
 {
     struct autoscaler *as = xcalloc(1, sizeof(*as));
     as->op = op;

@@ -2,7 +2,7 @@
 #include "operator/autoscaler_internal.h"
 
 #include "base/vec.h"
-#include "kube/pod.h"
+#include "kube/pod_view.h"
 
 static struct scale_shape shape_of(struct arena *a, const struct ray_resources *from)
 {

@@ -18,12 +18,12 @@ struct operator_config {
     const struct render_options *render; /* core/render/render.h; NULL: its defaults */
 };
 
-struct controller;
+struct operator;
 int operator_new(struct loop *loop, struct kube_api *api, const struct operator_config *config,
-                 struct controller **ret, struct err *err) MUST_USE;
-struct controller *operator_free(struct controller *op);
+                 struct operator** ret, struct err *err) MUST_USE;
+struct operator* operator_free(struct operator* op);
 
 /* What the autoscaler last decided for a cluster, for `mobula status` and the board: an object
  * {groups: [{name, replicas, target, ...}], waiting: [{shape, count, why}], ray: {...}} or NULL. */
-const struct val *operator_autoscaler_view(struct controller *op, struct arena *a, struct str ns,
+const struct val *operator_autoscaler_view(struct operator* op, struct arena *a, struct str ns,
                                            struct str name);

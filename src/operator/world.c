@@ -3,8 +3,8 @@
 
 #define TOKEN_CHARS 43 /* 256 bits in 6 bits a character */
 
-static const struct val *kept(const struct controller *op, struct arena *a,
-                              enum operator_cache which, struct str ns, struct str name)
+static const struct val *kept(const struct operator* op, struct arena *a, enum operator_cache which,
+                              struct str ns, struct str name)
 {
     const struct cache *cache = op->caches[which];
     if (!cache_synced(cache))
@@ -13,7 +13,7 @@ static const struct val *kept(const struct controller *op, struct arena *a,
     return object ? val_keep(a, object) : NULL;
 }
 
-static void take_services(struct controller *op, struct arena *a, const struct raycluster *rc,
+static void take_services(struct operator* op, struct arena *a, const struct raycluster *rc,
                           struct str key, struct world *ret)
 {
     struct str names[] = {raycluster_head_service(a, rc), render_headless_service_name(a, rc),
@@ -35,7 +35,7 @@ static void take_services(struct controller *op, struct arena *a, const struct r
     ret->n_services = n;
 }
 
-static void take_elsewhere(struct controller *op, struct arena *a, const struct raycluster *rc,
+static void take_elsewhere(struct operator* op, struct arena *a, const struct raycluster *rc,
                            struct world *ret)
 {
     size_t room = 0;
@@ -54,7 +54,7 @@ static void take_elsewhere(struct controller *op, struct arena *a, const struct 
     }
 }
 
-static void take_memory(struct controller *op, struct arena *a, struct str key, struct world *ret)
+static void take_memory(struct operator* op, struct arena *a, struct str key, struct world *ret)
 {
     struct cluster_memory *m = memory_of(op, key);
     memory_tidy(m, loop_wall_ms(op->loop));
@@ -76,7 +76,7 @@ static void take_memory(struct controller *op, struct arena *a, struct str key, 
     ret->failure_text = arena_str(a, str_of(m->failure_text));
 }
 
-static struct str new_token(struct controller *op, struct arena *a)
+static struct str new_token(struct operator* op, struct arena *a)
 {
     char text[TOKEN_CHARS + 1];
     for (size_t i = 0; i < TOKEN_CHARS; i++)
@@ -86,8 +86,7 @@ static struct str new_token(struct controller *op, struct arena *a)
     return arena_str(a, (struct str){text, TOKEN_CHARS});
 }
 
-void world_take(struct controller *op, struct arena *a, const struct val *cluster,
-                struct world *ret)
+void world_take(struct operator* op, struct arena *a, const struct val *cluster, struct world *ret)
 {
     struct world world = {.cluster = val_keep(a, cluster)};
     struct str key = kube_key_of(a, cluster);

@@ -31,7 +31,7 @@
  * and forked children. What this cannot see: static binaries, raw system calls, libc's own
  * resolver (which is why a name server on 127.0.0.1 still answers), abstract unix sockets.
  *
- * Read next: names.c and files.c, for pods that have no mount namespace either.
+ * Read next: pod_hosts.c and pod_file.c, for pods that have no mount namespace either.
  */
 #include <arpa/inet.h>
 #include <dlfcn.h>

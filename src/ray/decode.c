@@ -3,7 +3,7 @@
  *
  * Resources of placement groups are left out of nodes; a request that asks for one is left out whole
  * (only the group's own nodes can serve it). Read next: ray.c. */
-#include "ray/ray_internal.h"
+#include "ray/internal.h"
 
 #include "base/vec.h"
 #include "autoscaler.pb-c.h"

@@ -2,7 +2,7 @@
  *
  * Calls are unary gRPC (io/grpc.c); replies are decoded in an arena that lives for the callback
  * (decode.c). Source of the service: Ray's autoscaler.proto; ours is src/ray/autoscaler.proto. */
-#include "ray/ray_internal.h"
+#include "ray/internal.h"
 
 #include "autoscaler.pb-c.h"
 #include "io/grpc.h"

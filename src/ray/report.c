@@ -1,5 +1,5 @@
 /* A report of what the autoscaler does -> ReportAutoscalingStateRequest bytes. */
-#include "ray/ray_internal.h"
+#include "ray/internal.h"
 
 #include "autoscaler.pb-c.h"
 

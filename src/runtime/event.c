@@ -2,7 +2,7 @@
  *
  * Equal: same object, field, reason and message. The table of what was said is bounded; when it is
  * full it is emptied, and the next equal event is a new object. Source: client-go tools/record. */
-#include "runtime/node.h"
+#include "runtime/internal.h"
 
 #include <stdio.h>
 

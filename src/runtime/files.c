@@ -1,5 +1,5 @@
 /* Small files and big trees. */
-#include "runtime/node.h"
+#include "runtime/internal.h"
 
 #include <dirent.h>
 #include <errno.h>

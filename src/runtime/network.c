@@ -6,8 +6,8 @@
  *
  * A Service name leads to its ready pods; all selected pods when the Service is headless or publishes
  * addresses that are not ready. Source: Kubernetes DNS specification. */
-#include "runtime/node.h"
-#include "kube/pod.h"
+#include "runtime/internal.h"
+#include "kube/pod_view.h"
 #include "runtime/pod.h"
 
 #include <arpa/inet.h>

@@ -3,7 +3,7 @@
  * GPU nodes are gpu-0 .. gpu-N-1, the CPU node is cpu-0. A node that is there already (a second start)
  * keeps its uid, labels and taints of others and gets our status again. Source of the fields: a
  * kubelet's registration (k8s.io/kubernetes pkg/kubelet/nodestatus). */
-#include "runtime/node.h"
+#include "runtime/internal.h"
 
 #include <stdio.h>
 #include <sys/statvfs.h>

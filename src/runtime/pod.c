@@ -9,9 +9,9 @@
  * Invariants: a sandbox exists only in SANDBOXING..TEARING_DOWN; containers are live only with a
  * sandbox; nothing is written for a pod that is gone or that a stopping runtime puts to sleep.
  *
- * Read next: container.c, status.c, sandbox.c. */
+ * Read next: container.c, pod_status.c, sandbox.c. */
 #include "runtime/pod.h"
-#include "kube/pod.h"
+#include "kube/pod_view.h"
 
 #include <fcntl.h>
 #include <limits.h>

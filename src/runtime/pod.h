@@ -4,10 +4,10 @@
  * container_state along the one in container.c. pod_poke asks for a step; a step looks at the whole
  * pod, decides, acts, and writes the status when it is not what was written last.
  *
- * Read next: pod.c, container.c, status.c, volume.c, action.c. */
+ * Read next: pod.c, container.c, pod_status.c, volume.c, action.c. */
 #pragma once
 
-#include "runtime/node.h"
+#include "runtime/internal.h"
 #include "runtime/probe.h"
 #include "runtime/sandbox.h"
 
@@ -201,5 +201,5 @@ int launch_plan(struct container *c, struct arena *a, struct wire_start *ret,
                 struct err *err) MUST_USE;
 bool launch_is_ray_start(const struct val *container);
 
-/* --- status.c */
+/* --- pod_status.c */
 const struct val *status_of_pod(struct arena *a, const struct local_pod *pod, time_ms now);

@@ -4,7 +4,7 @@
  * else is level-based (pod.c, scheduler.c). Read next: pod.c. */
 #include "runtime/runtime.h"
 #include "io/forward.h"
-#include "runtime/node.h"
+#include "runtime/internal.h"
 #include "runtime/pod.h"
 #include "runtime/rootfs.h"
 

@@ -4,8 +4,8 @@
  * later), and writes PodScheduled=False with the reason where no node fits. It runs whenever a pod or a
  * node has changed, never twice at once. Order: priority, then age, then name. */
 #include "core/pack/pack.h"
-#include "kube/pod.h"
-#include "runtime/node.h"
+#include "kube/pod_view.h"
+#include "runtime/internal.h"
 
 #include <stdio.h>
 

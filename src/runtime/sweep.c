@@ -1,6 +1,6 @@
 /* Without PID namespaces a supervisor that was killed leaves its pods' processes behind. Each carries
  * MOBULA_STATE=DIR in its environment; the next supervisor of that directory ends them. */
-#include "runtime/node.h"
+#include "runtime/internal.h"
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -12,7 +12,7 @@
  * The table of known values is the process's, like malloc's heap: no observable state. One thread
  * only (the loop's). docs/decisions/0002-values-are-interned.md.
  *
- * Read next: value/json.c, value/yaml.c, value/patch.c. */
+ * Read next: value/json.c, value/yaml.c, value/json_patch.c. */
 #pragma once
 
 #include "base/arena.h"

@@ -1,6 +1,6 @@
 /* Changing values: a new spine that shares everything off the path with the old value.
  *
- * Read next: patch.c, strategic.c. */
+ * Read next: json_patch.c, strategic_patch.c. */
 #include "value/internal.h"
 
 /* The keys of `object` with one more at i. The caller owns the result. */

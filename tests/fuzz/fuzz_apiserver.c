@@ -1,5 +1,8 @@
 /* A request as a stranger writes it, straight into the handler: METHOD, URI and media type on a line each, then
  * the body. The server lives through all inputs of a run; it must answer everything and stay whole. */
+#include "apiserver/answer.h"
+#include "apiserver/auth.h"
+#include "apiserver/internal.h"
 #include "apiserver/protobuf.h"
 #include <stdio.h>
 

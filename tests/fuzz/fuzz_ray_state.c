@@ -1,7 +1,7 @@
 /* A head's reply -> ray_state, and DrainNode's reply: any bytes are read or refused, never believed.
  * What was read obeys the promises of ray.h: amounts finite and not negative, counts positive, names
  * sorted, no placement group's resources. */
-#include "ray/ray_internal.h"
+#include "ray/internal.h"
 
 #include <math.h>
 

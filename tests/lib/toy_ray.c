@@ -2,7 +2,7 @@
 #include "toy_ray.h"
 
 #include "base/vec.h"
-#include "kube/pod.h"
+#include "kube/pod_view.h"
 #include "kube/raycluster.h"
 
 #define STEP_MS       50

@@ -1,6 +1,6 @@
 /* Properties of core/reconcile on random clusters among random pods. */
 #include "core/reconcile/reconcile.h"
-#include "kube/pod.h"
+#include "kube/pod_view.h"
 #include "prop.h"
 
 #define NOW      1767225600000

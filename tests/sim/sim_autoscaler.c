@@ -6,7 +6,7 @@
  * Once the faults stop: every task has run, and every group is back at its minimum.
  *
  * sim_autoscaler [seeds [first seed [loud]]]; a failing seed is printed and replays. */
-#include "kube/pod.h"
+#include "kube/pod_view.h"
 #include "kube/raycluster.h"
 #include "operator/operator.h"
 #include "toy_api.h"
@@ -30,7 +30,7 @@ struct sim {
     struct toy *toy;
     struct toy_ray *ray;
     struct kube_api *api;
-    struct controller *op;
+    struct operator* op;
     bool failed, loud;
     size_t submitted, deleted;
 };

@@ -8,7 +8,7 @@
  * sim_operator [seeds [first seed [loud]]]; a failing seed is printed and replays. */
 #include "base/rng.h"
 #include "operator/operator.h"
-#include "kube/pod.h"
+#include "kube/pod_view.h"
 #include "kube/raycluster.h"
 #include "toy_api.h"
 
@@ -24,7 +24,7 @@ struct sim {
     struct loop *loop;
     struct toy *toy;
     struct kube_api *api;
-    struct controller *op;
+    struct operator* op;
     bool killed, failed, quiet, loud;
 };
 

@@ -1,6 +1,8 @@
 /* The API server's handlers in process, on virtual time: names, conflicts, generations, finalizers, garbage,
  * patches, selectors, pages, watches, defaults, namespaces, definitions, permissions. */
-#include "apiserver/server.h"
+#include "apiserver/auth.h"
+#include "apiserver/internal.h"
+#include "apiserver/watch.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>

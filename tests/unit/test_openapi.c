@@ -1,4 +1,6 @@
 /* The table of types, what it finds in objects, and the OpenAPI and discovery documents made of it. */
+#include "apiserver/answer.h"
+#include "apiserver/internal.h"
 #include "apiserver/types.h"
 #include <setjmp.h>
 #include <stdarg.h>

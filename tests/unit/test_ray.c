@@ -5,7 +5,7 @@
 #include <cmocka.h>
 
 #include "autoscaler.pb-c.h"
-#include "ray/ray_internal.h"
+#include "ray/internal.h"
 
 #include <math.h>
 

@@ -3,7 +3,7 @@
  *
  * The binary is also the pods' init ("pod-init") and a supervisor to be killed ("supervisor"). */
 #include "fake_api.h"
-#include "kube/pod.h"
+#include "kube/pod_view.h"
 #include "runtime/runtime.h"
 #include "io/spawn.h"
 

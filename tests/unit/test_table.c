@@ -1,5 +1,6 @@
 /* Rows of Tables: every built-in kind's cells at a fixed time, a CRD's columns, the forms of a Table. */
-#include "apiserver/server.h"
+#include "apiserver/answer.h"
+#include "apiserver/watch.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>

@@ -2,8 +2,8 @@
  *
  * A pod counts when it is owned by this very cluster and is not on its way out. A terminating worker
  * never holds up its group; a terminating head holds up the next one until it is overdue.
- * Read next: status.c. */
-#include "core/reconcile/private.h"
+ * Read next: cluster_status.c. */
+#include "core/reconcile/internal.h"
 
 struct pod_list {
     const struct val **items;

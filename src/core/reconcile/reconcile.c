@@ -1,6 +1,6 @@
 /* One pass: is it ours to touch, is it valid, what surrounds the pods, the pods, the status.
- * Facts: KubeRay 1.6 raycluster_controller.go. Read next: pods.c, status.c. */
-#include "core/reconcile/private.h"
+ * Facts: KubeRay 1.6 raycluster_controller.go. Read next: pods.c, cluster_status.c. */
+#include "core/reconcile/internal.h"
 
 /* --- adding to the plan */
 

@@ -7,7 +7,7 @@
  * Never: two heads, more pods in a group than its maximum, a pod touched that is not owned by this
  * very cluster (by uid). Differences from KubeRay, on purpose: docs/differences.md.
  *
- * Read next: reconcile/pods.c (heads and groups), reconcile/status.c, operator/apply.c. */
+ * Read next: reconcile/pods.c (heads and groups), reconcile/cluster_status.c, operator/apply.c. */
 #pragma once
 
 #include "core/render/render.h"

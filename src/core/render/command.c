@@ -2,8 +2,8 @@
  *
  * Parameters are pasted raw into a shell, as KubeRay's contract says: people rely on quotes in them.
  * An unreadable `resources` parameter (the escaped form) is passed on as it is and stops the reading of
- * GPUs and accelerators from the limits, as in KubeRay (generateRayStartCommand). Read next: pod.c. */
-#include "core/render/private.h"
+ * GPUs and accelerators from the limits, as in KubeRay (generateRayStartCommand). Read next: ray_pod.c. */
+#include "core/render/internal.h"
 
 static const struct val *param_default(struct arena *a, const struct val *params, const char *key,
                                        struct str text)

@@ -1,6 +1,6 @@
 /* The objects around the pods: accounts and rights, services, ingress, secret.
- * Facts: KubeRay 1.6 controllers/ray/common/{service,rbac,ingress}.go. Read next: pod.c. */
-#include "core/render/private.h"
+ * Facts: KubeRay 1.6 controllers/ray/common/{service,rbac,ingress}.go. Read next: ray_pod.c. */
+#include "core/render/internal.h"
 
 /* --- small steps */
 

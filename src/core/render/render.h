@@ -4,7 +4,7 @@
  * (kubectl-ray, dashboards, NetworkPolicies, Kueue) goes on working; tests/golden/kuberay holds what a
  * real KubeRay made. Every object carries namespace and owner reference.
  *
- * Read next: render/pod.c (a pod, step by step), render/command.c (ray start), core/reconcile/reconcile.h. */
+ * Read next: render/ray_pod.c (a pod, step by step), render/command.c (ray start), core/reconcile/reconcile.h. */
 #pragma once
 
 #include "kube/raycluster.h"

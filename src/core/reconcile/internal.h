@@ -4,7 +4,7 @@
 #include "core/reconcile/reconcile.h"
 #include "base/rng.h"
 #include "base/vec.h"
-#include "kube/pod.h"
+#include "kube/pod_view.h"
 
 struct plan_list {
     struct plan_action *items;

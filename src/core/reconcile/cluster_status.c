@@ -3,7 +3,7 @@
  * Fields and conditions are KubeRay 1.6's (calculateStatus). On top: RayClusterReady, which can turn
  * False again (`state: ready` and RayClusterProvisioned never do), and RayClusterSpecInvalid.
  * Read next: operator/apply.c. */
-#include "core/reconcile/private.h"
+#include "core/reconcile/internal.h"
 
 struct
     tally { /* pods that are on their way out are in `left` only, until they are overdue (a lost node) */

@@ -1,7 +1,7 @@
 /* A pod of the cluster, step by step: template, labels, autoscaler, fault tolerance, volumes, command,
  * environment, probes. Order matters where lists are appended to; it is KubeRay 1.6's
  * (controllers/ray/common/pod.go). Read next: command.c. */
-#include "core/render/private.h"
+#include "core/render/internal.h"
 
 #define METRICS_PORT 8080
 #define AGENT_PORT   52365

@@ -1,7 +1,7 @@
 /* Server-side apply, thin. Private to src/apiserver. */
 #pragma once
 
-#include "apiserver/server.h"
+#include "apiserver/request.h"
 
 /* `live` with the applied configuration laid over it, fields that this manager gave up removed, and
  * its entry in managedFields. A field that another manager applied with another value is a conflict

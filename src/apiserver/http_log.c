@@ -1,5 +1,8 @@
 /* GET pods/NAME/log: asked of whoever runs the pods, streamed as text. */
 #include "apiserver/http.h"
+#include "apiserver/auth.h"
+#include "apiserver/failure.h"
+#include "apiserver/write.h"
 
 #define LOG_MAX_BACKLOG_BYTES (8u << 20)
 

@@ -1,6 +1,6 @@
 /* Status objects: every failure's words, reason and details, as kube-apiserver says them.
  * Source: k8s.io/apimachinery pkg/api/errors/errors.go and pkg/util/validation/field/errors.go. */
-#include "apiserver/server.h"
+#include "apiserver/failure.h"
 
 const struct val *api_status(struct arena *a, int code, const char *reason, struct str message,
                              const struct val *details)

@@ -1,5 +1,5 @@
-/* Pod, read: see kube/pod.h. Source of the rules: k8s.io/api core/v1 (phases, conditions). */
-#include "kube/pod.h"
+/* Pod, read: see kube/pod_view.h. Source of the rules: k8s.io/api core/v1 (phases, conditions). */
+#include "kube/pod_view.h"
 
 enum pod_phase pod_phase(const struct val *pod)
 {

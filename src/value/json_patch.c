@@ -5,7 +5,7 @@
  * for them. A malformed patch is ERR_BAD_REQUEST, one that does not apply is ERR_INVALID.
  *
  * "copy" can double a document with every step; values are shared, so that costs nothing here, but
- * the result has a ceiling in nodes and depth. Read next: strategic.c. */
+ * the result has a ceiling in nodes and depth. Read next: strategic_patch.c. */
 #include "base/vec.h"
 #include "value/internal.h"
 

@@ -2,7 +2,8 @@
  * that a field which it leaves out next time goes away, unless another manager applied it too.
  * Lists are merged by key where Kubernetes' types say so (listType=map), replaced elsewhere.
  * Source: k8s.io/kubernetes documentation "Server-Side Apply", structured-merge-diff's FieldsV1 form. */
-#include "apiserver/apply.h"
+#include "apiserver/server_side_apply.h"
+#include "apiserver/failure.h"
 
 /* The listType=map lists of the kinds served, by the list's own name. */
 static const struct {

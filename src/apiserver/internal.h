@@ -1,0 +1,44 @@
+/* The server itself, as its own parts see it. Private to src/apiserver.
+ *
+ * watch.c sees every change of the store and tells watchers, gc.c and namespace.c.
+ * Read next: request.h (a request's way), resources.h, apiserver.c. */
+#pragma once
+
+#include "apiserver/pki.h"
+#include "apiserver/request.h"
+#include "base/map.h"
+#include "io/httpd.h"
+#include "store/store.h"
+
+#define API_VERSION_GIT "v1.35.4+mobula"
+
+struct watch_hub;
+struct gc;
+struct encoder; /* http_watch.c */
+struct apiserver {
+    struct loop *loop;
+    struct store *store;
+    struct httpd *httpd;
+    struct pki pki;
+    char *dir, *kubeconfig;
+    int port;
+    struct resources resources;
+    struct watch_hub *hub;
+    struct gc *gc;
+    struct api_kubelet kubelet;
+    bool has_kubelet;
+    struct encoder *encoder;
+    struct known_specs *known_specs; /* decode.c */
+    struct loop_timer *expiry;
+    uint64_t discovery_version;
+    bool stopping, namespace_pass_deferred, claim_pass_deferred;
+    size_t deferred; /* calls of the loop that still hold the server */
+};
+/* For work that the loop does later: holds the server; the callback asks whether it may go on. */
+void apiserver_defer(struct apiserver *server, loop_fn fn, void *ctx);
+bool apiserver_deferred_runs(struct apiserver *server); /* false: stopped; nothing may be touched */
+
+/* Runs a request of the server itself. Returns rc; *ret_answer lives in the arena. */
+int api_internal(struct apiserver *server, struct arena *a, enum api_verb verb,
+                 const struct resource *r, struct str ns, struct str name, const struct val *body,
+                 const struct val **ret_answer);

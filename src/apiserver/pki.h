@@ -1,0 +1,17 @@
+/* The server's identity on disk: CA, certificates, secrets, kubeconfig. Private to src/apiserver. */
+#pragma once
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/timefmt.h"
+
+struct pki {
+    char *ca_pem, *server_cert_pem, *server_key_pem, *admin_cert_pem, *admin_key_pem;
+    char *token;        /* admin's bearer token */
+    uint8_t secret[32]; /* signs ServiceAccount tokens */
+};
+int pki_open(const char *dir, time_ms now, struct pki *ret, struct err *err) MUST_USE;
+void pki_done(struct pki *pki);
+struct str base64_text(struct arena *a, struct str bytes, bool url);
+bool base64_bytes(struct arena *a, struct str text, bool url, struct str *ret);
+int kubeconfig_write(const char *path, const struct pki *pki, int port, struct err *err) MUST_USE;

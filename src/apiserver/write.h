@@ -1,0 +1,49 @@
+/* The way of a write, in order: decode, shape (prune and default), admission, validation, commit. Private
+ * to src/apiserver. Read next: create.c, update.c, commit.c. */
+#pragma once
+
+#include "apiserver/request.h"
+
+/* --- commit.c: the only place that writes to the store. Objects get their resourceVersion here. */
+/* `object` is in the resource's storage form. dry_run: only computes. */
+int commit_put(struct api_request *rq, struct str ns, struct str name, const struct val *object,
+               const struct val **ret);
+int commit_delete(struct api_request *rq, struct str ns, struct str name, const struct val *last,
+                  const struct val **ret);
+const struct val *stored_object(const struct apiserver *server, const struct resource *r,
+                                struct str ns, struct str name); /* borrowed or NULL */
+
+/* --- meta.c */
+const struct val *meta_new(struct api_request *rq, const struct val *object, struct str ns,
+                           struct str name);
+int meta_check(struct api_request *rq, const struct val *object, struct api_causes *causes);
+bool has_finalizer(const struct val *object, const char *finalizer);
+const struct val *with_finalizer(struct arena *a, const struct val *object, const char *finalizer);
+const struct val *without_finalizer(struct arena *a, const struct val *object,
+                                    const char *finalizer);
+size_t finalizer_count(const struct val *object);
+
+/* --- create.c: the resource's form of an object: pruned by its schema, with defaults. */
+const struct val *shape_object(struct api_request *rq, const struct val *object);
+
+/* --- update.c: the tail that update, patch and apply share. `object` is what shall be. */
+int update_to(struct api_request *rq, const struct val *old, const struct val *object);
+
+/* --- decode.c: what kube-apiserver's decoder does with an object of this resource: wrong types fail (400),
+ * unknown fields go, with a warning or a failure as fieldValidation says. */
+int decode_object(struct api_request *rq, const struct val **object);
+void decode_done(struct apiserver *server);
+
+/* --- defaults, admission, validation */
+const struct val *defaults_for(struct arena *a, const struct resource *r, const struct val *object);
+/* A map of quantities with each in its canonical form. */
+const struct val *canonical_quantities(struct arena *a, const struct val *map);
+const struct val *defaults_pod_spec(struct arena *a, const struct val *spec);
+int admit_create(struct api_request *rq, const struct val **object);
+void validate_object(struct api_request *rq, const struct val *object, const struct val *old,
+                     struct api_causes *causes);
+void validate_pod_spec(struct api_request *rq, const struct val *spec, struct str path,
+                       struct api_causes *causes);
+void validate_pod_update(struct api_request *rq, const struct val *object, const struct val *old,
+                         struct api_causes *causes);
+int admit_service_ip(struct api_request *rq, const struct val **object);
