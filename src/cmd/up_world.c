@@ -34,7 +34,7 @@ struct up_world {
     struct apiserver *server;
     struct kube_api *api;
     struct runtime *runtime;
-    struct operator* op;
+    struct operator_instance *op;
     struct view *view;
     struct up_forward forwards[_UP_PORT_MAX];
     enum up_phase phase;

@@ -40,7 +40,7 @@ struct observed {
 struct view {
     struct loop *loop;
     const struct state *state;
-    struct operator* op;
+    struct operator_instance *op;
     struct cache *caches[_VIEW_CACHE_MAX];
     struct loop_timer *draw_timer, *publish_timer;
     bool on_terminal, dirty;
@@ -285,7 +285,7 @@ struct view *view_free(struct view *view)
     return NULL;
 }
 
-void view_set_operator(struct view *view, struct operator* op)
+void view_set_operator(struct view *view, struct operator_instance *op)
 {
     view->op = op;
 }

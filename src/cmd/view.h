@@ -16,7 +16,7 @@ struct view;
 struct view *view_new(struct loop *loop, struct kube_api *api, const struct state *state,
                       bool on_terminal);
 struct view *view_free(struct view *view);
-void view_set_operator(struct view *view, struct operator* op); /* NULL: it is gone */
+void view_set_operator(struct view *view, struct operator_instance *op); /* NULL: it is gone */
 /* Text that stands above the board (exports, limits). */
 void view_banner(struct view *view, struct str text);
 /* A line about something that goes on ("ray-2.46.0-py311", "downloading 43 %"). */

@@ -17,8 +17,8 @@
 #define FAILED_STRIKE_MAX_MS 300000
 
 struct apply_pass {
-    struct operator* op; /* NULL once the operator is gone: answers are dropped */
-    struct arena *arena; /* holds plan, key, cluster */
+    struct operator_instance *op; /* NULL once the operator is gone: answers are dropped */
+    struct arena *arena;          /* holds plan, key, cluster */
     struct str key;
     const struct val *cluster;
     struct plan plan;
@@ -73,7 +73,7 @@ static void say(struct apply_pass *pass, bool warning, const char *reason, const
 
 /* --- what an answer means */
 
-static struct cache *cache_for(struct operator* op, const struct plan_action *action)
+static struct cache *cache_for(struct operator_instance *op, const struct plan_action *action)
 {
     static const struct {
         const char *plural;
@@ -355,7 +355,7 @@ static void pass_free(struct apply_pass *pass)
 
 static void pass_end(struct apply_pass *pass)
 {
-    struct operator* op = pass->op;
+    struct operator_instance *op = pass->op;
     if (!op) {
         pass_free(pass);
         return;
@@ -405,7 +405,7 @@ static void pass_continue(struct apply_pass *pass)
         pass_end(pass);
 }
 
-void apply_start(struct operator* op, struct str key, const struct val *cluster,
+void apply_start(struct operator_instance *op, struct str key, const struct val *cluster,
                  struct arena *arena, const struct plan *plan)
 {
     struct apply_pass *pass = xcalloc(1, sizeof(*pass));
@@ -418,7 +418,7 @@ void apply_start(struct operator* op, struct str key, const struct val *cluster,
     pass_continue(pass);
 }
 
-void apply_abandon(struct operator* op)
+void apply_abandon(struct operator_instance *op)
 {
     size_t cursor = 0;
     void *pass;

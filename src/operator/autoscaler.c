@@ -17,14 +17,14 @@ struct autoscaler_call {
 };
 
 struct autoscaler {
-    struct operator* op;
+    struct operator_instance *op;
     struct map scalers; /* "ns/name" -> struct scaler */
     struct autoscaler_call *calls;
 };
 
 static void poll_now(void *ctx);
 
-struct operator* autoscaler_operator(struct autoscaler *as)
+struct operator_instance *autoscaler_operator(struct autoscaler *as)
 {
     return as->op;
 }
@@ -337,7 +337,7 @@ static bool is_ours(const struct raycluster *c)
 static void poll_now(void *ctx)
 {
     struct scaler *s = ctx;
-    struct operator* op = s->as->op;
+    struct operator_instance *op = s->as->op;
     struct raycluster cluster = {0};
     struct err err = ERR_INIT;
     s->timer = NULL;
@@ -429,7 +429,7 @@ const struct val *autoscaler_view(struct autoscaler *as, struct arena *a, struct
     return s && s->view ? val_keep(a, s->view) : NULL;
 }
 
-struct autoscaler *autoscaler_new(struct operator* op)
+struct autoscaler *autoscaler_new(struct operator_instance *op)
 {
     struct autoscaler *as = xcalloc(1, sizeof(*as));
     as->op = op;

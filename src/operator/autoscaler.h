@@ -10,7 +10,7 @@
 
 #include "operator/internal.h"
 
-struct autoscaler *autoscaler_new(struct operator* op);
+struct autoscaler *autoscaler_new(struct operator_instance *op);
 struct autoscaler *autoscaler_free(struct autoscaler *as); /* NULL allowed */
 /* The cluster or one of its pods changed (or is new). Cheap; call it for every change. */
 void autoscaler_cluster_changed(struct autoscaler *as, struct str ns, struct str name);

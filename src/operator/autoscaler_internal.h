@@ -80,4 +80,4 @@ void scaler_event(struct scaler *s, const struct val *cluster, bool warning, con
 /* autoscaler_act.c: patch and drains */
 void round_act(struct round *r);
 void autoscaler_request(struct autoscaler *as, const struct kube_call *call, struct scaler *writer);
-struct operator* autoscaler_operator(struct autoscaler *as);
+struct operator_instance *autoscaler_operator(struct autoscaler *as);

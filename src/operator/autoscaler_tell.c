@@ -10,7 +10,7 @@
 void scaler_event(struct scaler *s, const struct val *cluster, bool warning, const char *reason,
                   const char *action, struct str note)
 {
-    struct operator* op = autoscaler_operator(s->as);
+    struct operator_instance *op = autoscaler_operator(s->as);
     struct arena *a = arena_new();
     const struct val *event =
         reconcile_event(a, cluster, warning, reason, action, note, loop_wall_ms(op->loop));

@@ -66,8 +66,7 @@ struct cluster_index {
     struct map clusters; /* "ns/cluster" -> struct map: name -> const struct val */
 };
 
-struct operator
-{
+struct operator_instance {
     struct loop *loop;
     struct kube_api *api;
     struct operator_config config;
@@ -81,16 +80,16 @@ struct operator
     struct autoscaler *autoscaler; /* NULL with OPERATOR_AUTOSCALER_RAY */
 };
 
-static inline const struct val *operator_cluster(const struct operator* op, struct str ns,
+static inline const struct val *operator_cluster(const struct operator_instance *op, struct str ns,
                                                  struct str name)
 {
     return cache_get(op->caches[OPERATOR_CLUSTERS], ns, name);
 }
 /* All pods of a cluster that the cache knows, sorted by name, kept by the arena. */
-struct cache_list operator_pods(const struct operator* op, struct arena *a, struct str ns,
+struct cache_list operator_pods(const struct operator_instance *op, struct arena *a, struct str ns,
                                 struct str cluster);
 /* Puts the cluster's name back into the queue. */
-void operator_poke(struct operator* op, struct str ns, struct str name);
+void operator_poke(struct operator_instance *op, struct str ns, struct str name);
 
 /* --- index.c */
 void index_changed(struct cluster_index *index, const struct val *old, const struct val *object);
@@ -98,9 +97,9 @@ struct cache_list index_list(const struct cluster_index *index, struct arena *a,
 void index_done(struct cluster_index *index);
 
 /* --- memory.c */
-struct cluster_memory *memory_of(struct operator* op, struct str key);
-void memory_forget(struct operator* op, struct str key);
-void memory_done(struct operator* op);
+struct cluster_memory *memory_of(struct operator_instance *op, struct str key);
+void memory_forget(struct operator_instance *op, struct str key);
+void memory_done(struct operator_instance *op);
 /* The group's next create waits: first_ms doubled with every strike, at most max_ms. */
 void memory_strike(struct cluster_memory *m, struct str group, time_ms now, int64_t first_ms,
                    int64_t max_ms);
@@ -111,10 +110,11 @@ bool memory_may_say(struct cluster_memory *m, bool warning, const char *reason, 
                     time_ms now);
 
 /* --- world.c: borrowed by the arena */
-void world_take(struct operator* op, struct arena *a, const struct val *cluster, struct world *ret);
+void world_take(struct operator_instance *op, struct arena *a, const struct val *cluster,
+                struct world *ret);
 
 /* --- apply.c: runs the plan, then gives the key back to the queue. Takes the arena. */
-void apply_start(struct operator* op, struct str key, const struct val *cluster,
+void apply_start(struct operator_instance *op, struct str key, const struct val *cluster,
                  struct arena *arena, const struct plan *plan);
-void apply_abandon(struct operator*
-                   op); /* the operator ends: answers that still come are dropped */
+void apply_abandon(
+    struct operator_instance *op); /* the operator ends: answers that still come are dropped */

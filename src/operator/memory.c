@@ -6,7 +6,7 @@
 #define STRIKE_FORGIVEN_MS 600000
 #define EXPECTED_MAX       10000
 
-struct cluster_memory *memory_of(struct operator* op, struct str key)
+struct cluster_memory *memory_of(struct operator_instance *op, struct str key)
 {
     struct cluster_memory *m = map_get(&op->memory, key);
     if (m)
@@ -32,12 +32,12 @@ static void memory_free(struct cluster_memory *m)
     free(m);
 }
 
-void memory_forget(struct operator* op, struct str key)
+void memory_forget(struct operator_instance *op, struct str key)
 {
     memory_free(map_remove(&op->memory, key));
 }
 
-void memory_done(struct operator* op)
+void memory_done(struct operator_instance *op)
 {
     size_t cursor = 0;
     void *m;

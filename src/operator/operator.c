@@ -19,7 +19,7 @@ static bool split_key(struct str key, struct str *ret_ns, struct str *ret_name)
 }
 
 /* watch_namespace is one name or several with commas between. */
-static bool is_watched(const struct operator* op, struct str ns)
+static bool is_watched(const struct operator_instance *op, struct str ns)
 {
     struct str rest = str_of(op->watch_namespace), part;
     if (!rest.n)
@@ -30,14 +30,14 @@ static bool is_watched(const struct operator* op, struct str ns)
     return false;
 }
 
-void operator_poke(struct operator* op, struct str ns, struct str name)
+void operator_poke(struct operator_instance *op, struct str ns, struct str name)
 {
     struct arena *a cleanup(cleanup_arena) = arena_new();
     if (op->queue && is_watched(op, ns))
         queue_add(op->queue, kube_key(a, ns, name));
 }
 
-struct cache_list operator_pods(const struct operator* op, struct arena *a, struct str ns,
+struct cache_list operator_pods(const struct operator_instance *op, struct arena *a, struct str ns,
                                 struct str cluster)
 {
     return index_list(&op->pods, a, kube_key(a, ns, cluster));
@@ -45,7 +45,7 @@ struct cache_list operator_pods(const struct operator* op, struct arena *a, stru
 
 /* --- one step */
 
-static bool is_synced(const struct operator* op)
+static bool is_synced(const struct operator_instance *op)
 {
     for (int i = 0; i < OPERATOR_SECRETS; i++)
         if (!cache_synced(op->caches[i]))
@@ -55,7 +55,7 @@ static bool is_synced(const struct operator* op)
 
 static void step(void *ctx, struct str key)
 {
-    struct operator* op = ctx;
+    struct operator_instance *op = ctx;
     struct str ns, name;
     if (!is_synced(op)) {
         queue_add_after(op->queue, key, UNSYNCED_RETRY_MS);
@@ -86,7 +86,7 @@ static void step(void *ctx, struct str key)
 
 static void cluster_changed(void *ctx, const struct val *old, const struct val *object)
 {
-    struct operator* op = ctx;
+    struct operator_instance *op = ctx;
     const struct val *any = object ? object : old;
     operator_poke(op, kube_ns(any), kube_name(any));
     if (!op->autoscaler || !is_watched(op, kube_ns(any)))
@@ -106,7 +106,7 @@ static struct str cluster_of(const struct val *object)
     return label;
 }
 
-static void poke_cluster_of(struct operator* op, const struct val *object)
+static void poke_cluster_of(struct operator_instance *op, const struct val *object)
 {
     struct str cluster = object ? cluster_of(object) : STR_NULL;
     if (cluster.n)
@@ -115,7 +115,7 @@ static void poke_cluster_of(struct operator* op, const struct val *object)
 
 static void pod_changed(void *ctx, const struct val *old, const struct val *object)
 {
-    struct operator* op = ctx;
+    struct operator_instance *op = ctx;
     const struct val *any = object ? object : old;
     index_changed(&op->pods, old, object);
     poke_cluster_of(op, old);
@@ -126,7 +126,7 @@ static void pod_changed(void *ctx, const struct val *old, const struct val *obje
 
 static void service_changed(void *ctx, const struct val *old, const struct val *object)
 {
-    struct operator* op = ctx;
+    struct operator_instance *op = ctx;
     index_changed(&op->services, old, object);
     poke_cluster_of(op, old);
     poke_cluster_of(op, object);
@@ -141,7 +141,7 @@ static void owned_changed(void *ctx, const struct val *old, const struct val *ob
 /* An account may be a user's own, which clusters of the namespace wait for. */
 static void account_changed(void *ctx, const struct val *old, const struct val *object)
 {
-    struct operator* op = ctx;
+    struct operator_instance *op = ctx;
     owned_changed(ctx, old, object);
     if ((old && object) || !op->caches[OPERATOR_ACCOUNTS] ||
         !cache_synced(op->caches[OPERATOR_ACCOUNTS]))
@@ -175,12 +175,12 @@ static const struct {
 /* --- life */
 
 int operator_new(struct loop *loop, struct kube_api *api, const struct operator_config *config,
-                 struct operator** ret, struct err *err)
+                 struct operator_instance **ret, struct err *err)
 {
     if (config->cluster_domain && kube_check_dns1123_subdomain(str_of(config->cluster_domain)))
         return err_set(err, ERR_INVALID, "cluster domain \"%s\" is no DNS name",
                        config->cluster_domain);
-    struct operator* op = xcalloc(1, sizeof(*op));
+    struct operator_instance *op = xcalloc(1, sizeof(*op));
     op->loop = loop;
     op->api = api;
     op->config = *config;
@@ -203,7 +203,7 @@ int operator_new(struct loop *loop, struct kube_api *api, const struct operator_
     return 0;
 }
 
-struct operator* operator_free(struct operator* op)
+struct operator_instance *operator_free(struct operator_instance *op)
 {
     if (!op)
         return NULL;
@@ -222,8 +222,8 @@ struct operator* operator_free(struct operator* op)
     return NULL;
 }
 
-const struct val *operator_autoscaler_view(struct operator* op, struct arena *a, struct str ns,
-                                           struct str name)
+const struct val *operator_autoscaler_view(struct operator_instance *op, struct arena *a,
+                                           struct str ns, struct str name)
 {
     return op->autoscaler ? autoscaler_view(op->autoscaler, a, ns, name) : NULL;
 }

@@ -18,12 +18,12 @@ struct operator_config {
     const struct render_options *render; /* core/render/render.h; NULL: its defaults */
 };
 
-struct operator;
+struct operator_instance;
 int operator_new(struct loop *loop, struct kube_api *api, const struct operator_config *config,
-                 struct operator** ret, struct err *err) MUST_USE;
-struct operator* operator_free(struct operator* op);
+                 struct operator_instance **ret, struct err *err) MUST_USE;
+struct operator_instance *operator_free(struct operator_instance *op);
 
 /* What the autoscaler last decided for a cluster, for `mobula status` and the board: an object
  * {groups: [{name, replicas, target, ...}], waiting: [{shape, count, why}], ray: {...}} or NULL. */
-const struct val *operator_autoscaler_view(struct operator* op, struct arena *a, struct str ns,
-                                           struct str name);
+const struct val *operator_autoscaler_view(struct operator_instance *op, struct arena *a,
+                                           struct str ns, struct str name);

@@ -3,8 +3,8 @@
 
 #define TOKEN_CHARS 43 /* 256 bits in 6 bits a character */
 
-static const struct val *kept(const struct operator* op, struct arena *a, enum operator_cache which,
-                              struct str ns, struct str name)
+static const struct val *kept(const struct operator_instance *op, struct arena *a,
+                              enum operator_cache which, struct str ns, struct str name)
 {
     const struct cache *cache = op->caches[which];
     if (!cache_synced(cache))
@@ -13,8 +13,8 @@ static const struct val *kept(const struct operator* op, struct arena *a, enum o
     return object ? val_keep(a, object) : NULL;
 }
 
-static void take_services(struct operator* op, struct arena *a, const struct raycluster *rc,
-                          struct str key, struct world *ret)
+static void take_services(struct operator_instance *op, struct arena *a,
+                          const struct raycluster *rc, struct str key, struct world *ret)
 {
     struct str names[] = {raycluster_head_service(a, rc), render_headless_service_name(a, rc),
                           render_serve_service_name(a, rc)};
@@ -35,8 +35,8 @@ static void take_services(struct operator* op, struct arena *a, const struct ray
     ret->n_services = n;
 }
 
-static void take_elsewhere(struct operator* op, struct arena *a, const struct raycluster *rc,
-                           struct world *ret)
+static void take_elsewhere(struct operator_instance *op, struct arena *a,
+                           const struct raycluster *rc, struct world *ret)
 {
     size_t room = 0;
     for (size_t i = 0; i < rc->n_groups; i++)
@@ -54,7 +54,8 @@ static void take_elsewhere(struct operator* op, struct arena *a, const struct ra
     }
 }
 
-static void take_memory(struct operator* op, struct arena *a, struct str key, struct world *ret)
+static void take_memory(struct operator_instance *op, struct arena *a, struct str key,
+                        struct world *ret)
 {
     struct cluster_memory *m = memory_of(op, key);
     memory_tidy(m, loop_wall_ms(op->loop));
@@ -76,7 +77,7 @@ static void take_memory(struct operator* op, struct arena *a, struct str key, st
     ret->failure_text = arena_str(a, str_of(m->failure_text));
 }
 
-static struct str new_token(struct operator* op, struct arena *a)
+static struct str new_token(struct operator_instance *op, struct arena *a)
 {
     char text[TOKEN_CHARS + 1];
     for (size_t i = 0; i < TOKEN_CHARS; i++)
@@ -86,7 +87,8 @@ static struct str new_token(struct operator* op, struct arena *a)
     return arena_str(a, (struct str){text, TOKEN_CHARS});
 }
 
-void world_take(struct operator* op, struct arena *a, const struct val *cluster, struct world *ret)
+void world_take(struct operator_instance *op, struct arena *a, const struct val *cluster,
+                struct world *ret)
 {
     struct world world = {.cluster = val_keep(a, cluster)};
     struct str key = kube_key_of(a, cluster);

@@ -30,7 +30,7 @@ struct sim {
     struct toy *toy;
     struct toy_ray *ray;
     struct kube_api *api;
-    struct operator* op;
+    struct operator_instance *op;
     bool failed, loud;
     size_t submitted, deleted;
 };

@@ -24,7 +24,7 @@ struct sim {
     struct loop *loop;
     struct toy *toy;
     struct kube_api *api;
-    struct operator* op;
+    struct operator_instance *op;
     bool killed, failed, quiet, loud;
 };
 

@@ -19,7 +19,7 @@ struct bench {
     struct loop *loop;
     struct apiserver *server;
     struct kube_api *api;
-    struct operator* op;
+    struct operator_instance *op;
     char dir[64];
     bool answered;
     int rc;
