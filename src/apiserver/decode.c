@@ -8,6 +8,7 @@
 #include "apiserver/internal.h"
 #include "apiserver/schema.h"
 #include "apiserver/write.h"
+#include "base/base64.h"
 
 #include "kube/quantity.h"
 
@@ -22,7 +23,8 @@ static struct str bad_text(struct arena *a, char letter, const struct val *v)
     if (letter == 'q' && quantity_of(v, &q, &err) < 0)
         return STR("quantities must match the regular expression "
                    "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
-    if (letter == 'y' && val_is(v, VAL_STRING) && !base64_bytes(a, val_as_str(v), false, &ignored))
+    if (letter == 'y' && val_is(v, VAL_STRING) &&
+        !base64_decode(a, val_as_str(v), BASE64_STANDARD, &ignored))
         return STR("illegal base64 data at input byte 0");
     if ((letter == 't' || letter == 'u') && val_is(v, VAL_STRING) && val_len(v) &&
         !time_parse_rfc3339(val_as_str(v), &t))

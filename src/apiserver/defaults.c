@@ -5,6 +5,7 @@
  * Read next: defaults_pod.c. */
 #include "apiserver/pki.h"
 #include "apiserver/write.h"
+#include "base/base64.h"
 
 #include "kube/quantity.h"
 
@@ -115,7 +116,7 @@ static const struct val *service(struct arena *a, const struct val *object)
 
 static const struct val *in_base64(void *ctx, struct str key, size_t i, const struct val *text)
 {
-    return val_string(ctx, base64_text(ctx, val_as_str(text), false));
+    return val_string(ctx, base64_encode(ctx, val_as_str(text), BASE64_STANDARD));
 }
 
 static const struct val *secret(struct arena *a, const struct val *object)

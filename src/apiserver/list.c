@@ -7,6 +7,7 @@
 #include "apiserver/internal.h"
 #include "apiserver/select.h"
 #include "apiserver/write.h"
+#include "base/base64.h"
 
 int api_ok(struct api_request *rq, int status, const struct val *object)
 {
@@ -37,7 +38,7 @@ static int read_continue(struct api_request *rq, struct page *page)
         return 0;
     const struct val *v;
     struct err err = ERR_INIT;
-    if (!base64_bytes(rq->arena, token, true, &text) ||
+    if (!base64_decode(rq->arena, token, BASE64_URL, &text) ||
         val_parse_json(rq->arena, text, &v, &err) < 0 ||
         !str_to_u64(val_as_str(val_get(v, "rv")), &page->revision))
         return api_fail(rq, ERR_BAD_REQUEST,
@@ -68,7 +69,7 @@ static struct str make_continue(struct api_request *rq, uint64_t revision,
         val_obj(a, "v", val_text(a, "meta.k8s.io/v1"), "rv",
                 val_textf(a, "%llu", (unsigned long long)revision), "start",
                 val_textf(a, "%.*s/%.*s", STR_ARG(last->ns), STR_ARG(last->name)));
-    return base64_text(a, val_json(a, v), true);
+    return base64_encode(a, val_json(a, v), BASE64_URL);
 }
 
 static int check_revision(struct api_request *rq)

@@ -12,6 +12,7 @@ struct pki {
 };
 int pki_open(const char *dir, time_ms now, struct pki *ret, struct err *err) MUST_USE;
 void pki_done(struct pki *pki);
-struct str base64_text(struct arena *a, struct str bytes, bool url);
-bool base64_bytes(struct arena *a, struct str text, bool url, struct str *ret);
+/* DIR/NAME anew, 0600, durable, in one step. */
+int pki_write_file(const char *dir, const char *name, struct str text, struct err *err) MUST_USE;
+/* admin_kubeconfig.c */
 int kubeconfig_write(const char *path, const struct pki *pki, int port, struct err *err) MUST_USE;

@@ -3,6 +3,7 @@
  * Source: protobuf.dev "Encoding", k8s.io/apimachinery pkg/runtime/serializer/protobuf. */
 #include "apiserver/protobuf.h"
 #include "apiserver/pki.h"
+#include "base/base64.h"
 
 static const char envelope[4] = {'k', '8', 's', '\0'};
 
@@ -225,7 +226,7 @@ static int read_scalar(struct reader *r, char letter, const struct item *item,
         *ret = val_float(r->a, d);
         return 0;
     case 'y':
-        *ret = val_string(r->a, base64_text(r->a, item->data, false));
+        *ret = val_string(r->a, base64_encode(r->a, item->data, BASE64_STANDARD));
         return 0;
     case 't':
     case 'u':

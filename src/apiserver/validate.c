@@ -4,6 +4,7 @@
 #include "apiserver/pki.h"
 #include "apiserver/schema.h"
 #include "apiserver/write.h"
+#include "base/base64.h"
 
 #include <arpa/inet.h>
 
@@ -118,8 +119,8 @@ static void check_data_keys(struct api_causes *causes, const struct val *map, co
         struct str ignored;
         if (!val_is(val_member_at(map, i), VAL_STRING))
             cause_type(causes, at, val_member_at(map, i), "must be a string");
-        else if (base64 &&
-                 !base64_bytes(causes->arena, val_as_str(val_member_at(map, i)), false, &ignored))
+        else if (base64 && !base64_decode(causes->arena, val_as_str(val_member_at(map, i)),
+                                          BASE64_STANDARD, &ignored))
             cause_invalid_text(causes, at, STR("\"<redacted>\""), "must be base64");
     }
 }

@@ -130,17 +130,6 @@ bool str_to_double(struct str s, double *ret)
     return true;
 }
 
-int str_base64_digit(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 uint64_t str_hash(struct str s)
 {
     uint64_t h = 0xcbf29ce484222325u ^ s.n;

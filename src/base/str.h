@@ -45,8 +45,6 @@ bool str_split(struct str *rest, char sep, struct str *ret_part);
 bool str_to_i64(struct str s, int64_t *ret);
 bool str_to_u64(struct str s, uint64_t *ret);
 bool str_to_double(struct str s, double *ret); /* C locale */
-/* The value of a digit of base64's standard alphabet (RFC 4648), or -1. */
-int str_base64_digit(char c);
 uint64_t str_hash(struct str s);
 /* Edit distance, for "did you mean"; cost bounded by a.n * b.n, both cut to 64. */
 unsigned str_distance(struct str a, struct str b);

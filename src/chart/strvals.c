@@ -8,6 +8,7 @@
  * Invariant: the parser consumes at least one byte a step; nesting and indexes have ceilings. */
 #include "chart/chart.h"
 
+#include "base/utf8.h"
 #include "chart/internal.h"
 
 #include <strings.h>
@@ -358,31 +359,6 @@ static int take_key(struct strvals *s, const struct val *into, unsigned nesting,
     return 0;
 }
 
-/* Well-formed UTF-8, as every value's text must be. Source: RFC 3629. */
-static bool is_utf8(struct str s)
-{
-    for (size_t i = 0; i < s.n;) {
-        unsigned char c = (unsigned char)s.p[i];
-        size_t more = c < 0x80 ? 0 : c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : 1;
-        uint32_t code = more == 0 ? c : c & (0x3fu >> more);
-
-        if ((c >= 0x80 && c < 0xc2) || c > 0xf4 || i + more >= s.n)
-            return false;
-        for (size_t k = 1; k <= more; k++) {
-            unsigned char next = (unsigned char)s.p[i + k];
-
-            if ((next & 0xc0) != 0x80)
-                return false;
-            code = code << 6 | (next & 0x3f);
-        }
-        if ((more == 2 && (code < 0x800 || (code >= 0xd800 && code < 0xe000))) ||
-            (more == 3 && (code < 0x10000 || code > 0x10ffff)))
-            return false;
-        i += more + 1;
-    }
-    return true;
-}
-
 int chart_strvals(struct arena *a, enum chart_set_kind kind, struct str text,
                   const struct val *into, chart_read_fn read, void *read_ctx,
                   const struct val **ret, struct err *err)
@@ -392,7 +368,7 @@ int chart_strvals(struct arena *a, enum chart_set_kind kind, struct str text,
     const struct val *values = into ? into : val_empty_object();
     bool end = false;
 
-    if (!is_utf8(text) || memchr(text.p ? text.p : "", '\0', text.n))
+    if (!utf8_is_clean(text) || memchr(text.p ? text.p : "", '\0', text.n))
         return err_set(err, ERR_INVALID, "%s: the text is not UTF-8", option_names[kind]);
     while (!end) {
         int rc = take_key(&s, values, 0, &values, &end);

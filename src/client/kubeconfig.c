@@ -1,6 +1,7 @@
 /* Reading a kubeconfig. Read first: client/kubeconfig.h. */
 #include "client/kubeconfig.h"
 
+#include "base/base64.h"
 #include "value/value.h"
 
 #include <errno.h>
@@ -10,41 +11,6 @@
 #include <unistd.h>
 
 #define IN_CLUSTER_DIR "/var/run/secrets/kubernetes.io/serviceaccount"
-
-/* RFC 4648 with padding; white space is skipped. False on anything else. */
-static bool base64_decode(struct str text, struct buf *out)
-{
-    uint32_t bits = 0;
-    unsigned n = 0, padding = 0;
-
-    for (size_t i = 0; i < text.n; i++) {
-        char c = text.p[i];
-        int digit = str_base64_digit(c);
-
-        if (c == '\n' || c == '\r' || c == ' ' || c == '\t')
-            continue;
-        if (c == '=') {
-            padding++;
-            continue;
-        }
-        if (digit < 0 || padding)
-            return false;
-        bits = bits << 6 | (uint32_t)digit;
-        if (++n == 4) {
-            buf_addc(out, (char)(bits >> 16 & 0xff));
-            buf_addc(out, (char)(bits >> 8 & 0xff));
-            buf_addc(out, (char)(bits & 0xff));
-            bits = n = 0;
-        }
-    }
-    if (n == 1 || (padding && n + padding != 4))
-        return false;
-    if (n >= 2)
-        buf_addc(out, (char)(bits >> (n == 2 ? 4 : 10) & 0xff));
-    if (n == 3)
-        buf_addc(out, (char)(bits >> 2 & 0xff));
-    return !out->failed;
-}
 
 static int read_file(const char *path, struct buf *out, struct err *err)
 {
@@ -68,8 +34,8 @@ static int take_blob(const struct val *from, const char *name, const char *dir, 
                      char **ret_path, struct err *err)
 {
     char data_name[64], path[4096];
-    cleanup(buf_done) struct buf bytes = BUF_INIT(KUBECONFIG_MAX_BYTES);
-    struct str own = val_as_str(val_get(from, name)), data;
+    struct arena *a cleanup(cleanup_arena) = arena_new();
+    struct str own = val_as_str(val_get(from, name)), data, bytes;
 
     snprintf(data_name, sizeof(data_name), "%s-data", name);
     data = val_as_str(val_get(from, data_name));
@@ -85,7 +51,7 @@ static int take_blob(const struct val *from, const char *name, const char *dir, 
         *ret_path = xstrdup(path);
         return 0;
     }
-    if (!base64_decode(data, &bytes))
+    if (!base64_decode(a, data, BASE64_STANDARD, &bytes))
         return err_set(err, ERR_INVALID, "%s is not base64", data_name);
     int fd = memfd_create(name, MFD_CLOEXEC);
 

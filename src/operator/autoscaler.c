@@ -5,6 +5,8 @@
  * head does not answer nothing is decided at all. */
 #include "operator/autoscaler_internal.h"
 
+#include "base/base64.h"
+
 #include "kube/pod_view.h"
 
 #define REFUSED_MAX  7u /* 100 ms << 7: a try every 13 s */
@@ -179,22 +181,10 @@ static const char *token_of(struct arena *a, const struct scaler *s, const struc
     name = name.n ? name : ray_check_name(a, c->name);
     const struct val *secret = cache_get(s->as->op->caches[OPERATOR_SECRETS], c->ns, name);
     struct str text = val_as_str(val_get(val_get(secret, "data"), "auth_token"));
-    char *out = arena_alloc(a, text.n + 1);
-    size_t n = 0, bits = 0;
-    uint32_t word = 0;
-    if (!c->token_auth || text.n == 0) {
+    struct str token;
+    if (!c->token_auth || text.n == 0 || !base64_decode(a, text, BASE64_STANDARD, &token))
         return NULL;
-    }
-    for (size_t i = 0; i < text.n && str_base64_digit(text.p[i]) >= 0; i++) {
-        word = word << 6 | (uint32_t)str_base64_digit(text.p[i]);
-        bits += 6;
-        if (bits >= 8) {
-            bits -= 8;
-            out[n++] = (char)(word >> bits & 0xff);
-        }
-    }
-    out[n] = '\0';
-    return out;
+    return token.p;
 }
 
 static const struct val *head_pod(struct scaler *s, struct arena *a, const struct raycluster *c)

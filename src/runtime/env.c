@@ -1,6 +1,8 @@
 /* Environment of a container. See env.h. */
 #include "runtime/env.h"
 
+#include "base/base64.h"
+
 #define ENV_MAX_VALUE_BYTES (128u << 10)
 
 void env_set(struct arena *a, struct env *env, struct str name, struct str value)
@@ -173,7 +175,7 @@ static int key_value(struct arena *a, const struct env_world *w, struct str ns, 
         *ret = val_as_str(value);
         return 0;
     }
-    if (!base64_decode(a, val_as_str(value), ret))
+    if (!base64_decode(a, val_as_str(value), BASE64_STANDARD, ret))
         return err_set(err, ERR_INVALID, "secret %.*s/%.*s: data of key %.*s is not base64",
                        STR_ARG(ns), STR_ARG(name), STR_ARG(key));
     return 0;
@@ -193,7 +195,7 @@ static int add_all_of(struct arena *a, const struct env_world *w, struct str ns,
                        STR_ARG(name));
     VAL_EACH_MEMBER (key, value, val_get(object, "data")) {
         struct str text = val_as_str(value);
-        if (secret && !base64_decode(a, text, &text))
+        if (secret && !base64_decode(a, text, BASE64_STANDARD, &text))
             continue;
         env_set(a, env, arena_strf(a, "%.*s%.*s", STR_ARG(prefix), STR_ARG(key)), text);
     }
@@ -243,30 +245,4 @@ int env_add_container(struct arena *a, const struct env_world *w, const struct v
         env_set(a, env, name, env_expand(a, env, value));
     }
     return rc;
-}
-
-bool base64_decode(struct arena *a, struct str text, struct str *ret)
-{
-    char *out = arena_alloc(a, text.n / 4 * 3 + 4);
-    size_t n = 0;
-    unsigned bits = 0, held = 0;
-    for (size_t i = 0; i < text.n; i++) {
-        char c = text.p[i];
-        if (c == '\n' || c == '\r')
-            continue;
-        if (c == '=')
-            break;
-        int digit = str_base64_digit(c);
-        if (digit < 0)
-            return false;
-        bits = (bits << 6 | (unsigned)digit) & 0xffffffu;
-        held += 6;
-        if (held >= 8) {
-            held -= 8;
-            out[n++] = (char)(bits >> held & 0xffu);
-        }
-    }
-    out[n] = '\0';
-    *ret = (struct str){out, n};
-    return true;
 }

@@ -40,6 +40,3 @@ int env_field(struct arena *a, const struct env_world *world, const struct val *
 /* "limits.cpu" of a container, divided and rounded up. */
 int env_resource(struct arena *a, const struct env_world *world, const struct val *container,
                  const struct val *selector, struct str *ret, struct err *err) MUST_USE;
-
-/* Standard alphabet, padding optional. False on a foreign character. */
-bool base64_decode(struct arena *a, struct str text, struct str *ret);

@@ -9,6 +9,7 @@
  * of the file itself, keeps what it had, and an object that is deleted changes nothing. */
 #include "runtime/pod.h"
 #include "runtime/rootfs.h"
+#include "base/base64.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -118,7 +119,7 @@ static int write_object(struct volume_job *j, const struct val *source, bool is_
             return err_set(err, ERR_NOT_FOUND, "%s \"%.*s\" has no key %.*s", kind, STR_ARG(name),
                            STR_ARG(key));
         bytes = val_as_str(value);
-        if ((is_secret || in_binary) && !base64_decode(j->a, bytes, &bytes))
+        if ((is_secret || in_binary) && !base64_decode(j->a, bytes, BASE64_STANDARD, &bytes))
             return err_set(err, ERR_INVALID, "%s \"%.*s\": key %.*s is not base64", kind,
                            STR_ARG(name), STR_ARG(key));
         int rc = write_key(j, path, bytes, mode_of(item, source), err);

@@ -75,8 +75,3 @@ bool val_exceeds(const struct val *v, unsigned max_depth, size_t *budget);
 /* Shared by the two printers. */
 void val_print_json_string(struct str s, struct buf *out);
 void val_print_double(double d, struct buf *out);
-
-/* UTF-8: the bytes of the character at i, 0 when it is broken; text with U+FFFD for broken bytes. */
-size_t val_utf8_at(struct str s, size_t i);
-bool val_utf8_is_clean(struct str s);
-void val_utf8_add_clean(struct str s, struct buf *out);

@@ -7,6 +7,7 @@
  * ten times the text's size first (measured in docs/decisions/0002), so the printer is here.
  *
  * Read next: yaml.c. */
+#include "base/utf8.h"
 #include "value/internal.h"
 
 #include <json-c/json.h>
@@ -126,7 +127,7 @@ static int check_string(struct str text, size_t *i, struct err *err)
     for (size_t step; at < text.n && text.p[at] != '"'; at += step) {
         if ((unsigned char)text.p[at] < 0x20)
             return fail_at(err, text, at, "a control character in a string must be escaped");
-        step = val_utf8_at(text, at);
+        step = utf8_step(text, at);
         if (step == 0)
             return fail_at(err, text, at, "not UTF-8");
         if (text.p[at] != '\\')
@@ -341,7 +342,7 @@ static size_t plain_at(struct str s, size_t i)
 {
     unsigned char c = (unsigned char)s.p[i];
     if (c >= 0x80)
-        return val_utf8_at(s, i);
+        return utf8_step(s, i);
     return c >= 0x20 && c != '"' && c != '\\';
 }
 

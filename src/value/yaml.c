@@ -11,6 +11,8 @@
  * Read next: yaml_scalar.c, yaml_out.c. */
 #include "base/map.h"
 #include "base/vec.h"
+#include "base/base64.h"
+#include "base/utf8.h"
 #include "value/internal.h"
 #include "value/yaml_scalar.h"
 
@@ -141,29 +143,11 @@ static int scalar_value(struct reader *r, yaml_mark_t mark, struct str text, str
 
 static int binary_value(struct reader *r, yaml_mark_t mark, struct str text, const struct val **ret)
 {
-    char *bytes = arena_alloc(r->arena, text.n + 1);
-    size_t n = 0, digits = 0, padding = 0;
-    uint32_t bits = 0;
-    for (size_t i = 0; i < text.n; i++) {
-        if (strchr(" \r\n", text.p[i]) && text.p[i])
-            continue;
-        int digit = str_base64_digit(text.p[i]);
-        bool is_padding = text.p[i] == '=';
-        if ((digit < 0 && !is_padding) || (digit >= 0 && padding > 0))
-            return fail(r, mark, "!!binary value contains invalid base64 data");
-        padding += is_padding;
-        bits = bits << 6 | (is_padding ? 0u : (uint32_t)digit);
-        if (++digits % 4 != 0)
-            continue;
-        for (int shift = 16; shift >= 0; shift -= 8)
-            bytes[n++] = (char)(bits >> shift & 0xff);
-    }
-    if (digits % 4 != 0 || padding > 2)
+    struct str decoded;
+    if (!base64_decode(r->arena, text, BASE64_STANDARD, &decoded))
         return fail(r, mark, "!!binary value contains invalid base64 data");
-    struct str decoded = {bytes, n - padding};
-    for (size_t i = 0, step; i < decoded.n; i += step)
-        if ((step = val_utf8_at(decoded, i)) == 0)
-            return fail(r, mark, "!!binary value is not UTF-8 text, which JSON cannot hold");
+    if (!utf8_is_clean(decoded))
+        return fail(r, mark, "!!binary value is not UTF-8 text, which JSON cannot hold");
     *ret = val_string(r->arena, decoded);
     return 0;
 }

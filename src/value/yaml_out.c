@@ -3,6 +3,7 @@
  * would read as something else is quoted. libyaml's emitter knows which styles a text allows.
  *
  * Source of the choices: gopkg.in/yaml.v2 encode.go. Lines are never folded. */
+#include "base/utf8.h"
 #include "value/internal.h"
 #include "value/yaml_scalar.h"
 
@@ -40,9 +41,9 @@ static void emit_scalar(yaml_emitter_t *emitter, struct str s, yaml_scalar_style
 static void emit_string(yaml_emitter_t *emitter, struct str s)
 {
     struct buf clean = BUF_INIT(SIZE_MAX / 2);
-    bool is_clean = val_utf8_is_clean(s);
+    bool is_clean = utf8_is_clean(s);
     if (!is_clean) {
-        val_utf8_add_clean(s, &clean);
+        utf8_add_clean(s, &clean);
         s = buf_str(&clean);
     }
     emit_scalar(emitter, s, string_style(s));

@@ -3,10 +3,12 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
+#include "base/base64.h"
 #include "base/err.h"
 #include "base/map.h"
 #include "base/rng.h"
 #include "base/timefmt.h"
+#include "base/utf8.h"
 #include "base/vec.h"
 
 static void strings_split_and_trim(void **state)
@@ -205,6 +207,74 @@ static void dice_repeat(void **state)
     assert_true(unit >= 0 && unit < 1);
 }
 
+/* What Go's encoding/base64 (StdEncoding, RawURLEncoding) answers; NULL: refused. */
+static void base64_reads_as_go_does(void **state)
+{
+    static const struct {
+        enum base64_form form;
+        const char *text, *bytes;
+    } table[] = {
+        {BASE64_STANDARD, "", ""},
+        {BASE64_STANDARD, "aGVsbG8=", "hello"},
+        {BASE64_STANDARD, "aGVs\r\nbG8=\n", "hello"},
+        {BASE64_STANDARD, "aGVsbG9=", "hello"},
+        {BASE64_STANDARD, "YQ==", "a"},
+        {BASE64_STANDARD, "YQ=\n=", "a"},
+        {BASE64_STANDARD, "aGVsbG8", NULL},
+        {BASE64_STANDARD, "aGVs bG8=", NULL},
+        {BASE64_STANDARD, "YQ=", NULL},
+        {BASE64_STANDARD, "Y===", NULL},
+        {BASE64_STANDARD, "====", NULL},
+        {BASE64_STANDARD, "YQ==YQ==", NULL},
+        {BASE64_STANDARD, "a*bc", NULL},
+        {BASE64_STANDARD, "_-8=", NULL},
+        {BASE64_URL, "_-8", "\xff\xef"},
+        {BASE64_URL, "_-8=", NULL},
+        {BASE64_URL, "/+8", NULL},
+        {BASE64_URL, "YQYQY", NULL},
+    };
+    struct arena *a = arena_new();
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        struct str out = STR("untouched");
+        bool ok = base64_decode(a, str_of(table[i].text), table[i].form, &out);
+        assert_int_equal(ok, table[i].bytes != NULL);
+        assert_true(str_is(out, ok ? table[i].bytes : "untouched"));
+    }
+    for (size_t n = 0; n < 64; n++) {
+        char bytes[64];
+        for (size_t i = 0; i < n; i++)
+            bytes[i] = (char)(i * 37 + n);
+        for (int form = BASE64_STANDARD; form <= BASE64_URL; form++) {
+            struct str back, text = base64_encode(a, (struct str){bytes, n}, form);
+            assert_true(base64_decode(a, text, form, &back));
+            assert_true(str_eq(back, (struct str){bytes, n}));
+        }
+    }
+    arena_free(a);
+}
+
+static void utf8_broken_bytes_are_found(void **state)
+{
+    static const struct {
+        const char *text, *clean; /* NULL: as it is */
+    } table[] = {
+        {"", NULL},
+        {"a\xc3\xa9\xe2\x82\xac\xf0\x9f\x90\x9f", NULL},
+        {"\xf4\x8f\xbf\xbf", NULL},
+        {"\xff", "\xef\xbf\xbd"},
+        {"a\xc3", "a\xef\xbf\xbd"},
+        {"\xc0\x80", "\xef\xbf\xbd\xef\xbf\xbd"},                 /* overlong */
+        {"\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"}, /* a surrogate */
+        {"\xf4\x90\x80\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        struct buf out cleanup(buf_done) = BUF_INIT(256);
+        assert_int_equal(utf8_is_clean(str_of(table[i].text)), table[i].clean == NULL);
+        utf8_add_clean(str_of(table[i].text), &out);
+        assert_string_equal(buf_c(&out), table[i].clean ? table[i].clean : table[i].text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(strings_split_and_trim),
@@ -215,6 +285,8 @@ int main(void)
                                        cmocka_unit_test(maps_hold_what_was_put_in),
                                        cmocka_unit_test(errors_say_where),
                                        cmocka_unit_test(times_print_and_read),
-                                       cmocka_unit_test(dice_repeat)};
+                                       cmocka_unit_test(dice_repeat),
+                                       cmocka_unit_test(base64_reads_as_go_does),
+                                       cmocka_unit_test(utf8_broken_bytes_are_found)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -359,18 +359,6 @@ static void every_state_has_a_way_out_and_none_skips_the_end(void **state)
     }
 }
 
-static void base64_is_strict_about_letters(void **state)
-{
-    struct str out;
-    assert_true(base64_decode(a, STR("aGVsbG8="), &out));
-    assert_string_equal(out.p, "hello");
-    assert_true(base64_decode(a, STR("aGVs\nbG8"), &out));
-    assert_string_equal(out.p, "hello");
-    assert_true(base64_decode(a, STR(""), &out));
-    assert_int_equal(out.n, 0);
-    assert_false(base64_decode(a, STR("a*bc"), &out));
-}
-
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -387,7 +375,6 @@ int main(void)
         TEST(probe_thresholds),
         TEST(hosts_name_services_and_pods),
         TEST(every_state_has_a_way_out_and_none_skips_the_end),
-        TEST(base64_is_strict_about_letters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

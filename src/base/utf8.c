@@ -1,13 +1,12 @@
-/* UTF-8 at the edges: values made by parsers are clean; text from processes may not be, and leaves
- * this house with U+FFFD in place of each broken byte, as Go's encoders write it. */
-#include "value/internal.h"
+/* See utf8.h. */
+#include "base/utf8.h"
 
 static bool is_tail(struct str s, size_t i, unsigned char low, unsigned char high)
 {
     return i < s.n && (unsigned char)s.p[i] >= low && (unsigned char)s.p[i] <= high;
 }
 
-size_t val_utf8_at(struct str s, size_t i)
+size_t utf8_step(struct str s, size_t i)
 {
     unsigned char c = (unsigned char)s.p[i];
     if (c < 0x80)
@@ -30,19 +29,19 @@ size_t val_utf8_at(struct str s, size_t i)
     return 0;
 }
 
-bool val_utf8_is_clean(struct str s)
+bool utf8_is_clean(struct str s)
 {
     for (size_t i = 0, step; i < s.n; i += step)
-        if ((step = val_utf8_at(s, i)) == 0)
+        if ((step = utf8_step(s, i)) == 0)
             return false;
     return true;
 }
 
-void val_utf8_add_clean(struct str s, struct buf *out)
+void utf8_add_clean(struct str s, struct buf *out)
 {
     size_t start = 0;
     for (size_t i = 0; i < s.n;) {
-        size_t step = val_utf8_at(s, i);
+        size_t step = utf8_step(s, i);
         if (step > 0) {
             i += step;
             continue;
