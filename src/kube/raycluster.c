@@ -2,6 +2,8 @@
  * Facts: KubeRay 1.6 ray-operator apis/ray/v1, controllers/ray/utils. */
 #include "kube/raycluster.h"
 
+#include "kube/pod_view.h"
+
 #define RAY_NAME_KEEP 50 /* KubeRay CheckName: 63 less "-worker-" and 5 random characters */
 
 static int32_t int32_of(const struct val *v, int32_t otherwise)
@@ -169,4 +171,39 @@ struct str raycluster_service_account(struct arena *a, const struct raycluster *
 {
     struct str own = val_path_str(cluster->head.pod_template, "spec.serviceAccountName");
     return ray_check_name(a, own.n ? own : cluster->name);
+}
+
+struct str raycluster_name_of(const struct val *object)
+{
+    struct str label = kube_label(object, RAY_LABEL_CLUSTER);
+    const struct val *owner = kube_controller_of(object);
+    if (!label.n && str_is(val_as_str(val_get(owner, "kind")), "RayCluster"))
+        label = val_as_str(val_get(owner, "name"));
+    return label;
+}
+
+bool ray_pod_has_ended(struct arena *a, const struct val *pod, struct str *ret_why)
+{
+    enum pod_phase phase = pod_phase(pod);
+    const struct val *ray = val_at(val_path(pod, "spec.containers"), 0);
+    const struct val *status = pod_container_status(pod, val_as_str(val_get(ray, "name")));
+    const struct val *ended = val_path(status, "state.terminated");
+    if (phase == POD_FAILED || phase == POD_SUCCEEDED) {
+        *ret_why = arena_strf(a, "its phase is %s", phase == POD_FAILED ? "Failed" : "Succeeded");
+        return true;
+    }
+    if (phase != POD_RUNNING || !ended ||
+        !str_is(pod_restart_policy(val_get(pod, "spec")), "Never"))
+        return false;
+    *ret_why = arena_strf(a, "its Ray container ended with code %lld and restartPolicy is Never",
+                          (long long)val_as_int(val_get(ended, "exitCode"), -1));
+    return true;
+}
+
+bool ray_group_gives_up(const struct ray_group *group, struct str pod)
+{
+    for (size_t i = 0; i < val_len(group->workers_to_delete); i++)
+        if (str_eq(val_as_str(val_at(group->workers_to_delete, i)), pod))
+            return true;
+    return false;
 }

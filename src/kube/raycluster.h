@@ -72,6 +72,15 @@ int raycluster_validate_metadata(const struct raycluster *cluster, struct err *e
 int raycluster_validate_spec(struct arena *a, const struct raycluster *cluster,
                              struct err *err) MUST_USE;
 
+/* The cluster that an object belongs to: the one its label names, else the RayCluster that controls it;
+ * empty when there is none. */
+struct str raycluster_name_of(const struct val *object);
+/* A pod of the cluster has ended by itself, or its Ray container has and nobody will start it again.
+ * Source: KubeRay shouldDeletePod. *ret_why, in the arena, only when it has. */
+bool ray_pod_has_ended(struct arena *a, const struct val *pod, struct str *ret_why);
+/* The pod is among the group's scaleStrategy.workersToDelete. */
+bool ray_group_gives_up(const struct ray_group *group, struct str pod);
+
 /* Replicas within [min, max]; 0 when suspended. Times hosts = pods wanted. */
 int32_t ray_group_wanted(const struct ray_group *group);
 /* The Ray container: containers[0] of the template, or NULL. */

@@ -151,16 +151,6 @@ static void nodes_index(const struct ray_state *state, struct map *ret)
     }
 }
 
-static bool is_listed(const struct ray_group *group, struct str pod)
-{
-    for (size_t i = 0; i < val_len(group->workers_to_delete); i++) {
-        if (str_eq(val_as_str(val_at(group->workers_to_delete, i)), pod)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* A node that died under a living pod may come back (the container restarts); after a while the
  * pod is of no use. */
 static void worker_dead(struct round *r, struct scale_worker *w, struct pod_memo *memo)
@@ -193,7 +183,6 @@ static struct scale_worker worker_read(struct round *r, const struct val *pod, s
 {
     struct str name = kube_name(pod), ignored;
     struct pod_memo *memo = scaler_pod(r->s, name);
-    enum pod_phase phase = pod_phase(pod);
     struct scale_worker w = {
         .pod = name,
         .group = group,
@@ -203,11 +192,11 @@ static struct scale_worker worker_read(struct round *r, const struct val *pod, s
         .created_at = kube_created_at(pod),
         .unwanted_ms = memo->unwanted_since ? r->now - memo->unwanted_since : 0,
     };
-    if (kube_is_deleting(pod) || is_listed(&r->cluster.groups[group], name)) {
+    if (kube_is_deleting(pod) || ray_group_gives_up(&r->cluster.groups[group], name)) {
         w.state = SCALE_WORKER_STOPPING;
     } else if (node && node->status != RAY_NODE_DEAD) {
         worker_lives(r, &w, memo, node);
-    } else if (node || phase == POD_FAILED || phase == POD_SUCCEEDED) {
+    } else if (node || ray_pod_has_ended(r->a, pod, &ignored)) {
         worker_dead(r, &w, memo);
     } else if (scaler_pod_unplaced(pod, r->now, &ignored)) {
         w.state = SCALE_WORKER_STUCK;

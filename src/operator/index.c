@@ -1,18 +1,7 @@
 /* Which objects of a cache belong to a cluster: kept up to date from the cache's changes, so that a
- * snapshot costs what the cluster costs, not what the whole cache costs.
- *
- * An object belongs to the cluster that its label names, else to the RayCluster that controls it. */
+ * snapshot costs what the cluster costs, not what the whole cache costs. */
 #include "base/map.h"
 #include "operator/internal.h"
-
-static struct str cluster_name(const struct val *object)
-{
-    struct str label = kube_label(object, RAY_LABEL_CLUSTER);
-    const struct val *owner = kube_controller_of(object);
-    if (!label.n && str_is(val_as_str(val_get(owner, "kind")), "RayCluster"))
-        label = val_as_str(val_get(owner, "name"));
-    return label;
-}
 
 static void index_remove(struct cluster_index *index, struct str key, struct str name)
 {
@@ -39,8 +28,8 @@ static void index_put(struct cluster_index *index, struct str key, const struct 
 void index_changed(struct cluster_index *index, const struct val *old, const struct val *object)
 {
     struct arena *a cleanup(cleanup_arena) = arena_new();
-    struct str was = old ? cluster_name(old) : STR_NULL,
-               is = object ? cluster_name(object) : STR_NULL;
+    struct str was = old ? raycluster_name_of(old) : STR_NULL,
+               is = object ? raycluster_name_of(object) : STR_NULL;
     if (was.n && !str_eq(was, is))
         index_remove(index, kube_key(a, kube_ns(old), was), kube_name(old));
     if (is.n)

@@ -97,18 +97,9 @@ static void cluster_changed(void *ctx, const struct val *old, const struct val *
         autoscaler_cluster_gone(op->autoscaler, kube_ns(old), kube_name(old));
 }
 
-static struct str cluster_of(const struct val *object)
-{
-    struct str label = kube_label(object, RAY_LABEL_CLUSTER);
-    const struct val *owner = kube_controller_of(object);
-    if (!label.n && str_is(val_as_str(val_get(owner, "kind")), "RayCluster"))
-        label = val_as_str(val_get(owner, "name"));
-    return label;
-}
-
 static void poke_cluster_of(struct operator_instance *op, const struct val *object)
 {
-    struct str cluster = object ? cluster_of(object) : STR_NULL;
+    struct str cluster = object ? raycluster_name_of(object) : STR_NULL;
     if (cluster.n)
         operator_poke(op, kube_ns(object), cluster);
 }
@@ -120,8 +111,8 @@ static void pod_changed(void *ctx, const struct val *old, const struct val *obje
     index_changed(&op->pods, old, object);
     poke_cluster_of(op, old);
     poke_cluster_of(op, object);
-    if (op->autoscaler && cluster_of(any).n && is_watched(op, kube_ns(any)))
-        autoscaler_cluster_changed(op->autoscaler, kube_ns(any), cluster_of(any));
+    if (op->autoscaler && raycluster_name_of(any).n && is_watched(op, kube_ns(any)))
+        autoscaler_cluster_changed(op->autoscaler, kube_ns(any), raycluster_name_of(any));
 }
 
 static void service_changed(void *ctx, const struct val *old, const struct val *object)

@@ -45,10 +45,11 @@ static void files_and_data_are_found(void **state)
     char text[64] = "", path[128];
 
     write_file("ca.crt", "the authority");
-    assert_int_equal(load(CONTEXT "clusters: [{name: k, cluster: {server: 'https://h:1/p//',"
-                                  " certificate-authority: ca.crt}}]\n"
-                                  "users: [{name: u, user: {client-certificate-data: Y2VydA==,"
-                                  " client-key-data: a2V5cw==, token: t, username: a, password: b}}]",
+    assert_int_equal(load(CONTEXT
+                          "clusters: [{name: k, cluster: {server: 'https://h:1/p//',"
+                          " certificate-authority: ca.crt}}]\n"
+                          "users: [{name: u, user: {client-certificate-data: Y2VydA==,"
+                          " client-key-data: a2V5cw==, token: t, username: a, password: b}}]",
                           &c, &err),
                      0);
     assert_string_equal(c.server, "https://h:1/p");

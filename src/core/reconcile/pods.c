@@ -28,25 +28,6 @@ static int by_age(const struct val *x, const struct val *y)
     return a != b ? (a < b ? -1 : 1) : str_cmp(kube_name(x), kube_name(y));
 }
 
-/* Ended by itself, or its Ray container has and nobody will start it again. Source: KubeRay shouldDeletePod. */
-static bool has_failed(const struct val *pod, struct str *ret_why, struct arena *a)
-{
-    enum pod_phase phase = pod_phase(pod);
-    const struct val *ray = val_at(val_path(pod, "spec.containers"), 0);
-    const struct val *status = pod_container_status(pod, val_as_str(val_get(ray, "name")));
-    const struct val *ended = val_path(status, "state.terminated");
-    if (phase == POD_FAILED || phase == POD_SUCCEEDED) {
-        *ret_why = arena_strf(a, "its phase is %s", phase == POD_FAILED ? "Failed" : "Succeeded");
-        return true;
-    }
-    if (phase != POD_RUNNING || !ended ||
-        !str_is(pod_restart_policy(val_get(pod, "spec")), "Never"))
-        return false;
-    *ret_why = arena_strf(a, "its Ray container ended with code %lld and restartPolicy is Never",
-                          (long long)val_as_int(val_get(ended, "exitCode"), -1));
-    return true;
-}
-
 static struct pod_list pods_of_group(const struct pass *p, struct str group)
 {
     struct pod_list list = {0};
@@ -212,7 +193,7 @@ static bool pass_head(struct pass *p)
     }
     if (!head)
         return create_head(p);
-    if (!has_failed(head, &why, p->a))
+    if (!ray_pod_has_ended(p->a, head, &why))
         return true;
     pass_delete_pod(p, head, true, why.p);
     return false;
@@ -249,14 +230,6 @@ static struct replica *replica_of(struct pass *p, struct replica_list *list, str
     return &list->items[list->n - 1];
 }
 
-static bool is_listed(const struct ray_group *group, struct str name)
-{
-    for (size_t i = 0; i < val_len(group->workers_to_delete); i++)
-        if (str_eq(val_as_str(val_at(group->workers_to_delete, i)), name))
-            return true;
-    return false;
-}
-
 static bool hosts_are_whole(const struct replica *replica, int32_t hosts)
 {
     if (hosts <= 1)
@@ -285,9 +258,9 @@ static struct replica_list read_replicas(struct pass *p, const struct ray_group 
         struct replica *replica =
             group->hosts <= 1 ? &list.items[list.n - 1] : replica_of(p, &list, name);
         replica->index = label_number(pod, RAY_LABEL_REPLICA_INDEX, -1);
-        replica->listed = replica->listed || is_listed(group, kube_name(pod));
+        replica->listed = replica->listed || ray_group_gives_up(group, kube_name(pod));
         if (!replica->failed)
-            replica->failed = has_failed(pod, &replica->why, p->a);
+            replica->failed = ray_pod_has_ended(p->a, pod, &replica->why);
         vec_push(&replica->pods, p->a, pod);
     }
     for (size_t i = 0; i < list.n; i++)
