@@ -85,6 +85,7 @@ static void send_value(struct http_exchange *x, int status, const struct val *v)
 
 void exchange_free(struct http_exchange *x)
 {
+    resource_unref(x->resource);
     arena_free(x->arena);
     free(x);
 }
@@ -392,6 +393,7 @@ void http_handle(void *ctx, struct httpd_request *request)
         return;
     }
     enum route route = route_path(rq, path, httpd_method(request));
+    x->resource = resource_ref(rq->resource);
     bool log = str_is(rq->subresource, "log");
     if (route == ROUTE_OTHER) {
         answer_other(x, path);

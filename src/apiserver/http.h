@@ -18,6 +18,8 @@ struct http_exchange {
     struct httpd_request *request;
     struct arena *arena;
     struct api_request rq;
+    const struct resource
+        *resource; /* own reference: rq.resource, which outlives an edit of its CRD */
     struct accept accept;
     bool closed; /* the client is gone: only exchange_free is left */
 };

@@ -13,7 +13,6 @@
 
 struct line {
     const struct val *object; /* own reference */
-    const struct resource *resource;
     enum kube_event event;
     enum accept_as as;
     uint64_t revision;

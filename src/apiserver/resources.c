@@ -98,6 +98,7 @@ void resources_init(struct resources *resources)
         const struct row *row = &rows[i];
         struct resource *r = xcalloc(1, sizeof(*r));
         char list_kind[96];
+        r->refs = 1;
         snprintf(list_kind, sizeof(list_kind), "%sList", row->kind);
         r->kube =
             (struct kube_resource){row->group, row->version,       row->plural,    row->singular,
@@ -113,28 +114,35 @@ void resources_init(struct resources *resources)
     resources->built_in_n = resources->items.n;
 }
 
-static void free_crd_row(struct resource *r)
+static void free_row(struct resource *r)
 {
     char *owned[] = {(char *)r->kube.group,    (char *)r->kube.version, (char *)r->kube.plural,
                      (char *)r->kube.singular, (char *)r->kube.kind,    (char *)r->table,
                      (char *)r->short_names,   (char *)r->categories};
-    for (size_t i = 0; i < ARRAY_SIZE(owned); i++)
+    for (size_t i = 0; r->crd && i < ARRAY_SIZE(owned); i++) /* a built-in one's are constants */
         free(owned[i]);
     free((char *)r->kube.list_kind);
     val_unref(r->crd);
     free(r);
 }
 
+const struct resource *resource_ref(const struct resource *r)
+{
+    if (r)
+        ((struct resource *)r)->refs++;
+    return r;
+}
+
+void resource_unref(const struct resource *r)
+{
+    if (r && --((struct resource *)r)->refs == 0)
+        free_row((struct resource *)r);
+}
+
 void resources_done(struct resources *resources)
 {
-    for (size_t i = 0; i < resources->items.n; i++) {
-        if (i >= resources->built_in_n) {
-            free_crd_row(resources->items.items[i]);
-            continue;
-        }
-        free((char *)resources->items.items[i]->kube.list_kind);
-        free(resources->items.items[i]);
-    }
+    for (size_t i = 0; i < resources->items.n; i++)
+        resource_unref(resources->items.items[i]);
     vec_done(&resources->items);
 }
 
@@ -203,6 +211,7 @@ static void add_version(struct resources *resources, const struct val *crd,
                         const struct val *version)
 {
     struct resource *r = xcalloc(1, sizeof(*r));
+    r->refs = 1;
     struct str group = val_path_str(crd, "spec.group"),
                plural = val_path_str(crd, "spec.names.plural");
     char table[320];
@@ -237,7 +246,7 @@ void resources_set_crd(struct resources *resources, struct str crd_name, const s
         if (!str_eq(kube_name(r->crd), crd_name))
             continue;
         vec_remove(&resources->items, i);
-        free_crd_row(r);
+        resource_unref(r);
     }
     const struct val *versions = val_path(crd, "spec.versions");
     for (size_t i = 0; i < val_len(versions); i++) {

@@ -1,5 +1,9 @@
 /* What is served: a row for each version of each kind, built in (resources.c) or from a CRD. Private to
- * src/apiserver. Read next: resources.c, crd.c. */
+ * src/apiserver.
+ *
+ * A row never changes; an edit of its CRD puts another one in its place. A pointer from a lookup is
+ * borrowed and good until the loop gets control back; whoever keeps one longer (an exchange, a watch)
+ * holds a reference. Read next: resources.c, crd.c. */
 #pragma once
 
 #include "base/vec.h"
@@ -16,6 +20,7 @@ enum resource_flag {
 };
 
 struct resource {
+    size_t refs;
     struct kube_resource kube;
     const char *table;                    /* in the store; versions of one kind share it */
     const char *short_names, *categories; /* "po", "all,api-extensions"; may be NULL */
@@ -30,6 +35,9 @@ struct resources {
     VEC(struct resource *) items; /* built in first, then those of CRDs */
     size_t built_in_n;
 };
+
+const struct resource *resource_ref(const struct resource *r); /* NULL allowed */
+void resource_unref(const struct resource *r);                 /* NULL allowed */
 
 void resources_init(struct resources *resources);
 void resources_done(struct resources *resources);

@@ -20,7 +20,7 @@ struct told {
 struct watcher {
     struct watch_hub *hub;
     struct watcher *next, *prev;
-    const struct resource *resource;
+    const struct resource *resource; /* own reference */
     struct str ns;
     struct api_select select;
     struct arena *arena;
@@ -100,6 +100,7 @@ static void watcher_destroy(struct watcher *w)
     for (size_t i = 0; i < w->queue.n; i++)
         val_unref(w->queue.items[i].object);
     vec_done(&w->queue);
+    resource_unref(w->resource);
     arena_free(w->arena);
     free(w);
 }
@@ -249,7 +250,7 @@ int watcher_new(struct api_request *rq, const struct watch_options *options, wat
     struct watcher *w = xcalloc(1, sizeof(*w));
     *w = (struct watcher){.hub = hub,
                           .next = hub->first,
-                          .resource = rq->resource,
+                          .resource = resource_ref(rq->resource),
                           .ns = arena_str(arena, rq->ns),
                           .select = select,
                           .arena = arena,
