@@ -1,21 +1,26 @@
 /* One exec, HTTP GET, TCP connect or sleep inside or against a container: for probes and hooks.
- * The same rules for both; what an answer means is the caller's. */
-#include "io/probe_client.h"
+ * The same rules for both; what an answer means is the caller's. Source: k8s.io/kubernetes pkg/probe (HTTP
+ * and HTTPS without looking at the certificate, 200 to 399 is success, a body is cut at 10 KiB). */
+#include "io/http_client.h"
 #include "runtime/pod.h"
 
 #include <signal.h>
 #include <stdio.h>
+#include <strings.h>
 
 /* A command that SIGKILL ended may have gone with its container: the kernel lets a PID namespace's init
  * end only after all others, so a `ray stop` that ends the main process is reported before that end.
  * The answer waits; a container that ends meanwhile frees the action and nobody calls it a failure. */
-#define KILLED_WAIT_MS   500
-#define KILLED_EXIT_CODE (128 + SIGKILL)
+#define PROBE_MAX_BODY_BYTES 10240
+#define PROBE_MAX_HEADERS    64
+#define PROBE_MAX_URL_BYTES  8192
+#define KILLED_WAIT_MS       500
+#define KILLED_EXIT_CODE     (128 + SIGKILL)
 
 struct action {
     struct runtime *rt;
     struct sandbox_exec *exec;
-    struct probe_client *client;
+    struct http_call *http;
     struct loop_timer *timer;
     bool ok;
     char text[200];
@@ -31,11 +36,18 @@ static void finish(struct action *act, bool ok, struct str text)
     fn(ctx, ok, text);
 }
 
-static void client_done(void *ctx, bool ok, int status, struct str text)
+static void http_done(void *ctx, int rc, const struct http_answer *answer, const struct err *err)
 {
     struct action *act = ctx;
-    act->client = NULL;
-    finish(act, ok, text);
+    char text[PROBE_MAX_BODY_BYTES];
+    bool ok = rc == 0 && (answer->status == 0 || (answer->status >= 200 && answer->status < 400));
+    int n =
+        ok ? snprintf(text, sizeof text, "%.*s", STR_ARG(answer->body))
+        : rc < 0
+            ? snprintf(text, sizeof text, "%s", rc == -ERR_TIMEOUT ? "time-out" : err->text)
+            : snprintf(text, sizeof text, "HTTP probe failed with statuscode: %d", answer->status);
+    act->http = NULL;
+    finish(act, ok, str_sub((struct str){text, (size_t)MAX_OF(n, 0)}, 0, sizeof text - 1));
 }
 
 static void timer_done(void *ctx)
@@ -87,34 +99,70 @@ static void start_exec(struct action *act, struct container *c, const struct val
     act->exec = sandbox_exec_new(c->pod->sandbox, &start, timeout_ms, exec_done, act);
 }
 
-static void start_client(struct action *act, struct container *c, const struct val *get,
-                         bool is_http, int64_t timeout_ms)
+/* "Name: value" lines of a probe. False: there are too many. */
+static bool take_headers(struct arena *a, const struct val *list, const char **lines, size_t *ret_n)
 {
+    bool has_agent = false;
+    size_t n = 0;
+    lines[n++] = "Accept: */*";
+    lines[n++] = "Connection: close";
+    VAL_EACH_ITEM (header, list) {
+        struct str name = val_as_str(val_get(header, "name"));
+        struct str value = val_as_str(val_get(header, "value"));
+        if (n + 1 >= PROBE_MAX_HEADERS)
+            return false;
+        /* libcurl: "Name;" is a header without a value, "Name:" is none */
+        lines[n++] = value.n ? arena_strf(a, "%.*s: %.*s", STR_ARG(name), STR_ARG(value)).p
+                             : arena_strf(a, "%.*s;", STR_ARG(name)).p;
+        has_agent = has_agent || (name.n == 10 && strncasecmp(name.p, "User-Agent", 10) == 0);
+    }
+    if (!has_agent)
+        lines[n++] = "User-Agent: kube-probe/mobula";
+    *ret_n = n;
+    return true;
+}
+
+static void add_url(struct buf *out, struct str scheme, struct str host, int port, struct str path)
+{
+    bool is_v6 = str_has(host, STR(":"));
+    buf_addf(out, "%s://%s%.*s%s:%d", str_is(scheme, "HTTPS") ? "https" : "http", is_v6 ? "[" : "",
+             STR_ARG(host), is_v6 ? "]" : "", port);
+    if (!str_starts(path, STR("/")))
+        buf_addc(out, '/');
+    http_escape(out, path, "/?=&%:@!$'()*+,;[]");
+}
+
+static void start_http(struct action *act, struct container *c, const struct val *get, bool is_http,
+                       int64_t timeout_ms)
+{
+    struct arena *a cleanup(cleanup_arena) = arena_new();
+    struct buf url cleanup(buf_done) = BUF_INIT(PROBE_MAX_URL_BYTES);
     struct str host = val_as_str(val_get(get, "host"));
-    char ip[64];
-    struct buf headers cleanup(buf_done) = BUF_INIT(4096);
+    const char *lines[PROBE_MAX_HEADERS];
+    size_t lines_n;
     int port = probe_port(val_get(get, "port"), c->spec);
     if (!host.n || str_is(host, "localhost") || str_is(host, "127.0.0.1"))
         host = str_of(c->pod->ip);
-    snprintf(ip, sizeof ip, "%.*s", STR_ARG(host));
     if (port == 0) {
         answer_later(act, 0, false, "the port is not known: no container port has that name");
         return;
     }
-    if (str_is(val_as_str(val_get(get, "scheme")), "HTTPS")) {
-        answer_later(act, 0, false, "scheme HTTPS is not supported on this node; use exec");
+    add_url(&url, val_as_str(val_get(get, "scheme")), host, port, val_as_str(val_get(get, "path")));
+    if (url.failed || !take_headers(a, val_get(get, "httpHeaders"), lines, &lines_n)) {
+        answer_later(act, 0, false, "path and headers of the probe are too long");
         return;
     }
-    VAL_EACH_ITEM (header, val_get(get, "httpHeaders")) {
-        buf_addf(&headers, "%s: %s\r\n", val_as_c(val_get(header, "name")),
-                 val_as_c(val_get(header, "value")));
-    }
-    struct probe_target target = {.ip = ip,
-                                  .port = port,
-                                  .is_http = is_http,
-                                  .path = val_as_str(val_get(get, "path")),
-                                  .headers = buf_str(&headers)};
-    act->client = probe_client_new(act->rt->loop, &target, timeout_ms, client_done, act);
+    struct http_request request = {.url = buf_c(&url),
+                                   .headers = lines,
+                                   .headers_n = lines_n,
+                                   .security.insecure = true,
+                                   .timeout_ms = MAX_OF(timeout_ms, 1),
+                                   .max_bytes = PROBE_MAX_BODY_BYTES,
+                                   .cut = true,
+                                   .connect_only = !is_http,
+                                   .fresh = true};
+    act->http = http_call_new(act->rt->http, &request,
+                              &(struct http_handler){.done = http_done, .ctx = act});
 }
 
 struct action *action_new(struct container *c, const struct val *handler, int64_t timeout_ms,
@@ -133,10 +181,10 @@ struct action *action_new(struct container *c, const struct val *handler, int64_
         start_exec(act, c, val_get(handler, "exec"), timeout_ms);
         break;
     case PROBE_HTTP:
-        start_client(act, c, val_get(handler, "httpGet"), true, timeout_ms);
+        start_http(act, c, val_get(handler, "httpGet"), true, timeout_ms);
         break;
     case PROBE_TCP:
-        start_client(act, c, val_get(handler, "tcpSocket"), false, timeout_ms);
+        start_http(act, c, val_get(handler, "tcpSocket"), false, timeout_ms);
         break;
     case PROBE_GRPC:
         answer_later(act, 0, false,
@@ -154,7 +202,7 @@ struct action *action_free(struct action *act)
     if (!act)
         return NULL;
     sandbox_exec_free(act->exec);
-    probe_client_free(act->client);
+    http_call_free(act->http);
     loop_timer_free(act->timer);
     free(act);
     return NULL;

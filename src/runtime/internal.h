@@ -32,6 +32,7 @@ struct runtime {
     struct events *events;
     struct scheduler *scheduler;
     struct node_set *node_set;
+    struct http_client *http;  /* for probes and hooks */
     struct forward *api_relay; /* pods reach the API through it */
     char api_ip[16];           /* where pods reach the API */
     int api_port;

@@ -6,6 +6,7 @@
 #include "io/forward.h"
 #include "runtime/internal.h"
 #include "runtime/pod.h"
+#include "io/http_client.h"
 #include "runtime/rootfs.h"
 
 #include <dirent.h>
@@ -284,6 +285,7 @@ int runtime_new(struct loop *loop, struct kube_api *api, const struct runtime_co
     }
     rt->logs = log_hub_new(loop);
     rt->images = image_store_new(loop, config->cache_dir);
+    rt->http = http_client_new(loop);
     rt->events = events_new(rt);
     rt->scheduler = scheduler_new(rt);
     open_caches(rt);
@@ -356,6 +358,7 @@ struct runtime *runtime_free(struct runtime *rt)
     forward_free(rt->api_relay);
     events_free(rt->events);
     image_store_free(rt->images);
+    http_client_free(rt->http);
     log_hub_free(rt->logs);
     free(rt);
     return NULL;

@@ -1,5 +1,4 @@
-/* Starting processes and probing sockets. */
-#include "io/probe_client.h"
+/* Starting processes. */
 #include "io/spawn.h"
 
 #include <arpa/inet.h>
@@ -92,127 +91,6 @@ static void failures_are_named(void **state)
 
 /* --- probes */
 
-struct answer {
-    bool is_there, ok;
-    int status;
-    char text[256];
-};
-
-static void answered(void *ctx, bool ok, int status, struct str text)
-{
-    struct answer *a = ctx;
-    *a = (struct answer){.is_there = true, .ok = ok, .status = status};
-    snprintf(a->text, sizeof a->text, "%.*s", STR_ARG(text));
-}
-
-static int listener(int *ret_port)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t n = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(listen(fd, 4), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &n), 0);
-    *ret_port = ntohs(address.sin_port);
-    return fd;
-}
-
-static void wait_answer(struct answer *a)
-{
-    for (int i = 0; i < 300 && !a->is_there; i++)
-        loop_turn(loop, 10);
-    assert_true(a->is_there);
-}
-
-/* Accepts one connection, takes the request, says `reply` and closes. */
-static void serve(int fd, const char *reply, char *request, size_t size)
-{
-    for (int i = 0; i < 20; i++)
-        loop_turn(loop, 5);
-    int peer = accept(fd, NULL, NULL);
-    ssize_t n = recv(peer, request, size - 1, 0);
-    request[n > 0 ? n : 0] = '\0';
-    assert_int_equal(write(peer, reply, strlen(reply)), strlen(reply));
-    close(peer);
-}
-
-static void http_probes(void **state)
-{
-    const struct {
-        const char *reply;
-        bool ok;
-        int status;
-        const char *text;
-    } rows[] = {
-        {"HTTP/1.1 200 OK\r\nX: y\r\n\r\nfine", true, 200, "fine"},
-        {"HTTP/1.0 302 Found\r\n\r\n", true, 302, ""},
-        {"HTTP/1.1 503 Oops\r\n\r\nno", false, 503, "HTTP probe failed with statuscode: 503"},
-        {"SSH-2.0-x\r\n", false, 0, "the answer is not HTTP"},
-        {"HTTP/1.1 2x0 OK\r\n\r\n", false, 0, "the answer is not HTTP"},
-        {"", false, 0, "the answer is not HTTP"},
-    };
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        int port, fd = listener(&port);
-        char request[512];
-        struct answer a = {0};
-        struct probe_target target = {.ip = "127.0.0.1",
-                                      .port = port,
-                                      .is_http = true,
-                                      .path = STR("healthz?x=1"),
-                                      .headers = STR("A: b\r\n")};
-        probe_client_new(loop, &target, 2000, answered, &a);
-        serve(fd, rows[i].reply, request, sizeof request);
-        wait_answer(&a);
-        assert_non_null(strstr(request, "GET /healthz?x=1 HTTP/1.1\r\nHost: 127.0.0.1:"));
-        assert_non_null(strstr(request, "\r\nA: b\r\n"));
-        assert_int_equal(a.ok, rows[i].ok);
-        assert_int_equal(a.status, rows[i].status);
-        assert_string_equal(a.text, rows[i].text);
-        close(fd);
-    }
-}
-
-static void tcp_probes(void **state)
-{
-    int port, fd = listener(&port);
-    struct answer a = {0};
-    struct probe_target target = {.ip = "127.0.0.1", .port = port};
-    probe_client_new(loop, &target, 2000, answered, &a);
-    wait_answer(&a);
-    assert_true(a.ok);
-    close(fd);
-    a.is_there = false;
-    probe_client_new(loop, &target, 2000, answered, &a);
-    wait_answer(&a);
-    assert_false(a.ok);
-    assert_non_null(strstr(a.text, "Connection refused"));
-    a.is_there = false;
-    target.ip = "not an address";
-    probe_client_new(loop, &target, 2000, answered, &a);
-    wait_answer(&a);
-    assert_false(a.ok);
-}
-
-static void silence_times_out(void **state)
-{
-    int port, fd = listener(&port);
-    struct answer a = {0};
-    struct probe_target target = {.ip = "127.0.0.1", .port = port, .is_http = true};
-    int64_t from = loop_mono_ms(loop);
-    probe_client_new(loop, &target, 100, answered, &a);
-    wait_answer(&a);
-    assert_false(a.ok);
-    assert_string_equal(a.text, "time-out");
-    assert_true(loop_mono_ms(loop) - from >= 99);
-    struct probe_client *gone = probe_client_new(loop, &target, 10, answered, &a);
-    a.is_there = false;
-    probe_client_free(gone);
-    for (int i = 0; i < 10; i++)
-        loop_turn(loop, 5);
-    assert_false(a.is_there);
-    close(fd);
-}
-
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -220,9 +98,6 @@ int main(void)
         TEST(output_status_and_environment),
         TEST(signals_are_seen),
         TEST(failures_are_named),
-        TEST(http_probes),
-        TEST(tcp_probes),
-        TEST(silence_times_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
