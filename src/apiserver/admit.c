@@ -99,7 +99,7 @@ static const char *qos_of(const struct val *spec)
 }
 
 /* The volume that brings a pod its ServiceAccount's token. Its name is the same for all pods of an account
- * (kube-apiserver throws dice), so that equal pods stay equal values.
+ * (kube-apiserver draws it at random), so that equal pods stay equal values.
  * Source: k8s.io/kubernetes plugin/pkg/admission/serviceaccount. */
 #define TOKEN_PATH "/var/run/secrets/kubernetes.io/serviceaccount"
 

@@ -1,4 +1,4 @@
-/* The server's life: store, identity, built-in objects, then the door opens; and back again.
+/* Start and stop of the server: store, identity, built-in objects, then the listener; and in reverse.
  *
  * Read next: internal.h (the inside), handle.c, http.c. */
 #include "apiserver/auth.h"
@@ -53,7 +53,7 @@ static int make_dir(const char *dir, struct err *err)
     return err_errno(err, errno, "cannot make the state folder %s", dir);
 }
 
-/* The port of last time, so that a kubeconfig somebody copied goes on working. */
+/* The port of the last start, so that copies of the kubeconfig stay valid. */
 static int kept_port(const char *dir)
 {
     char *path = in_dir(dir, "port"), text[16] = "";

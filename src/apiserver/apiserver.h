@@ -23,7 +23,8 @@ int apiserver_new(struct loop *loop, const struct apiserver_config *config, stru
 struct apiserver *apiserver_free(struct apiserver *server); /* ends watches, flushes the store */
 int apiserver_port(const struct apiserver *server);
 const char *apiserver_kubeconfig(const struct apiserver *server); /* path */
-/* < 0: the disk refuses (ERR_IO, with the file and the next step); reading goes on, it tries again. */
+/* < 0: the disk refuses (ERR_IO, with the file and the next step); reads are still served, writing is
+ * retried. */
 int apiserver_writable(const struct apiserver *server, struct err *err) MUST_USE;
 /* In-process maker: the caller frees the api before the server. Acts as system:masters. */
 struct kube_api *apiserver_api(struct apiserver *server);

@@ -22,7 +22,7 @@ void auth_admin(struct api_user *ret)
                              .is_admin = true};
 }
 
-/* Equal in a time that does not tell where they differ. */
+/* Constant time. */
 static bool same_secret(struct str a, struct str b)
 {
     return a.n == b.n && a.n > 0 && gnutls_memcmp(a.p, b.p, a.n) == 0;

@@ -1,5 +1,5 @@
-/* What the server does by itself after a change: garbage collection, namespaces, claims, expiry of Events.
- * Private to src/apiserver. */
+/* Controllers inside the server, run after a change: garbage collection, namespaces, claims, expiry of
+ * Events. Private to src/apiserver. */
 #pragma once
 
 #include "apiserver/apiserver.h"

@@ -195,7 +195,7 @@ int crd_install_built_in(struct apiserver *server, struct err *err)
     const struct resource *r = resources_find(&server->resources, STR("apiextensions.k8s.io"),
                                               STR("v1"), STR("customresourcedefinitions"));
     const struct val *old = stored_object(server, r, STR_NULL, kube_name(crd));
-    if (old) { /* the spec of this program's version; somebody else's definition is left alone */
+    if (old) { /* the spec of this program's version; a definition made by another client is left alone */
         if (!str_is(kube_label(old, "app.kubernetes.io/managed-by"), "mobula"))
             return 0;
         const struct val *now = val_set(a, val_keep(a, old), "spec", val_get(crd, "spec"));

@@ -1,6 +1,6 @@
-/* The door: an HTTP request becomes a struct api_request, its answer becomes bytes.
+/* HTTP front end: an HTTP request becomes a struct api_request, its answer becomes bytes.
  *
- * Order: who asks (401), the path (404, 405), what comes back (406), the body (400, 415), then the shared
+ * Order: authentication (401), path (404, 405), Accept (406), body (400, 415), then the shared
  * handler. A write is answered when it is durable. Read next: http_watch.c, http_log.c, handle.c. */
 #include "apiserver/http.h"
 #include "apiserver/answer.h"

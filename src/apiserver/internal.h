@@ -1,6 +1,6 @@
-/* The server itself, as its own parts see it. Private to src/apiserver.
+/* The server's state, shared by its parts. Private to src/apiserver.
  *
- * watch.c sees every change of the store and tells watchers, gc.c and namespace.c.
+ * watch.c sees every change of the store and notifies watchers, gc.c and namespace.c.
  * Read next: request.h (a request's way), resources.h, apiserver.c. */
 #pragma once
 

@@ -1,4 +1,4 @@
-/* The table of kinds that the server offers by itself, and the rows that CRDs add at run time.
+/* The table of built-in kinds, and the rows that CRDs add at run time.
  * Source of names, short names and categories: `kubectl api-resources` of Kubernetes 1.35. */
 #include "apiserver/watch.h"
 

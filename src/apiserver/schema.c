@@ -25,7 +25,7 @@ static bool preserves(const struct val *schema)
 
 struct pruner {
     struct arena *a;
-    struct api_causes *unknown; /* NULL: nobody asks */
+    struct api_causes *unknown; /* NULL: not collected */
 };
 
 static bool is_root_field(struct str key)

@@ -176,7 +176,7 @@ const struct val *apply_managed_fields(struct api_request *rq, const struct val 
     return insert_entry(a, entries, entry);
 }
 
-/* True when somebody else's entry holds the path that `trail` walks. */
+/* True when another manager's entry owns the path in `trail`. */
 static bool held_by_other(struct api_request *rq, const struct val *entries,
                           const struct str *trail, size_t depth)
 {
@@ -202,7 +202,7 @@ struct give_up {
 static const struct val *give_up_fields(struct give_up *g, size_t depth, const struct val *live,
                                         const struct val *was, const struct val *is);
 
-/* What is left of `live`, the member or item at the trail; NULL: it goes. */
+/* What is left of `live`, the member or item at the trail; NULL: it is removed. */
 static const struct val *give_up_part(struct give_up *g, size_t depth, const struct val *live,
                                       const struct val *was, const struct val *is)
 {

@@ -1,4 +1,4 @@
-/* A pod's row: readiness, the one word that tells what goes on, restarts.
+/* A pod's row: readiness, status, restarts.
  *
  * Source of the rules: k8s.io/kubernetes pkg/printers/internalversion/printers.go (1.35). */
 #include "apiserver/table.h"
@@ -71,7 +71,7 @@ static void count_restarts(struct pod_summary *s, const struct val *status, bool
     s->last_sidecar_restart = later(s->last_sidecar_restart, at);
 }
 
-/* True when the walk over init containers ends here: this one is where initialisation stands. */
+/* True for the init container that initialisation has reached. */
 static bool look_at_init(struct pod_summary *s, const struct val *status, size_t i)
 {
     const struct val *containers = val_path(s->pod, "spec.initContainers");

@@ -1,8 +1,8 @@
-/* The watch hub: every change of the store, told to those who watch.
+/* The watch hub: notifies watchers of every change of the store.
  *
  * A change is put into the queue of each watcher that it concerns, at once and in order; queues are
- * emptied from the loop, so nobody is called from inside a write. Callbacks may free any watcher.
- * An object that leaves a selection is told as DELETED, one that enters it as ADDED.
+ * emptied from the loop, so no callback runs inside a write. Callbacks may free any watcher.
+ * An object that leaves a selection is sent as DELETED, one that enters it as ADDED.
  *
  * Read next: http_watch.c and inproc.c (the two kinds of listener), store/store.h (history). */
 #include "apiserver/failure.h"
@@ -28,7 +28,7 @@ struct watcher {
     loop_fn end;
     void *ctx;
     VEC(struct told) queue;
-    uint64_t revision; /* told up to here */
+    uint64_t revision; /* sent up to here */
     bool bookmarks, over, dead;
 };
 

@@ -16,7 +16,7 @@ typedef void (*watcher_event_fn)(void *ctx, enum kube_event event, const struct 
 struct watch_options {
     bool bookmarks, initial_events; /* initial_events: everything first, then the marked bookmark */
 };
-/* Registers, then tells the past from rq->resource_version on. Events are told from the loop only.
+/* Registers, then queues the past from rq->resource_version on. Events are delivered from the loop only.
  * `end` rc < 0 with a Status in the KUBE_ERROR event before. */
 int watcher_new(struct api_request *rq, const struct watch_options *options, watcher_event_fn event,
                 loop_fn end, void *ctx, struct watcher **ret);

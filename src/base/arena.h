@@ -1,6 +1,6 @@
 /* Arena: memory that lives as long as one request, one reconcile pass or one simulation step.
  *
- * Nobody frees single pieces. `arena_defer` runs a function when the arena ends, last first, so that
+ * Single allocations are not freed. `arena_defer` runs a function when the arena ends, last first, so that
  * references to shared things (values) can be held by an arena. An arena has one owner. Allocation
  * ends the process when memory is gone. Zeroed on request only. */
 #pragma once

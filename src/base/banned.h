@@ -1,4 +1,4 @@
-/* Force-included: functions that have no place in this house become compile errors.
+/* Force-included: banned functions become compile errors.
  * Instead: snprintf/buf_addf, str_to_i64, time_rfc3339, rng_next, arena_alloc. */
 #pragma once
 

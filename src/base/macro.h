@@ -1,4 +1,4 @@
-/* Small words that the whole house uses: cleanup attributes, sizes, branches that must not happen.
+/* Macros used everywhere: cleanup attributes, sizes, invariants.
  *
  * Read next: err.h (how a function fails), arena.h (who owns memory). */
 #pragma once

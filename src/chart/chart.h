@@ -24,7 +24,7 @@ struct chart_file {
     struct str text;
 };
 
-/* Reads a file named by --set-file; the caller's shell does the reading. */
+/* Reads a file named by --set-file; the caller reads it (this folder is pure). */
 typedef int (*chart_read_fn)(void *ctx, struct arena *a, struct str path, struct str *ret,
                              struct err *err);
 

@@ -20,7 +20,7 @@ struct cache_entry {
     uint64_t pass;    /* the list that saw it last */
 };
 
-/* Deleted by us; the watch may not know yet and still tell of older versions of it. */
+/* Deleted by us; the watch may still deliver older versions of it. */
 struct tombstone {
     uint64_t pass; /* the list that was the last one when it was dug */
     char uid[64];

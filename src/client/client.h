@@ -1,7 +1,7 @@
 /* The one interface to a Kubernetes API, and its two makers.
  *
  * `struct kube_api` is a table of two functions: request (get, list, create, replace, patch, delete)
- * and watch. The remote maker speaks HTTP(S) through libcurl; the in-process maker (apiserver.h)
+ * and watch. The remote maker uses HTTP(S) (io/http_client); the in-process maker (apiserver.h)
  * calls the same request handlers that HTTP reaches. Answers come by callback from the loop, never
  * from inside the call itself.
  *

@@ -62,7 +62,7 @@ static struct str pod_status_text(struct arena *a, const struct val *pod)
     return phase.n ? phase : STR("Pending");
 }
 
-/* Why a pod is not ready: the scheduler's word, or the last event about it. */
+/* Why a pod is not ready: the scheduler's message, or the last event about it. */
 static struct str pod_why(const struct fold *f, const struct val *pod)
 {
     const struct val *conditions = val_path(pod, "status.conditions");
@@ -102,7 +102,7 @@ static int64_t gpus_of(const struct resource_list *list)
     return quantity_value(resource_get(list, GPU_RESOURCE));
 }
 
-/* "2a": how many GPUs, and which replica of its group; it keeps its letter as long as it lives. */
+/* "2a": how many GPUs, and which replica of its group; it keeps its letter for its lifetime. */
 static const struct val *pod_label(struct fold *f, const struct val *pod, int64_t gpus)
 {
     int64_t index = 0;
@@ -200,7 +200,7 @@ static const struct val *shape_text(struct arena *a, const struct val *shape)
     return val_string(a, buf_str(&text));
 }
 
-/* What Ray asks for and does not have (the autoscaler's word), then pods that have no node. */
+/* What Ray asks for and does not have (reported by the autoscaler), then pods that have no node. */
 static const struct val *waiting(struct fold *f, const struct raycluster *cluster)
 {
     struct arena *a = f->a;

@@ -35,6 +35,6 @@ struct board_style {
 void board_print(struct arena *a, const struct val *board, const struct board_style *style,
                  struct buf *out);
 
-/* One line of text for each thing on the board, "kind/name" -> "what it does": two of these tell what
+/* One line of text for each thing on the board, "kind/name" -> "what it does": the difference of two shows what
  * changed. An object of strings. */
 const struct val *board_facts(struct arena *a, const struct val *board);

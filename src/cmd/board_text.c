@@ -105,7 +105,7 @@ static void put_name(struct text *t, const struct val *row, const char *key, uns
     struct str name = val_as_str(val_get(row, key));
     unsigned from = t->columns;
 
-    if (name.n > width) { /* the end tells pods apart */
+    if (name.n > width) { /* the end distinguishes pods */
         put(t, STR("…"));
         put(t, str_sub(name, name.n - width + 1, name.n));
     } else {

@@ -1,4 +1,4 @@
-/* mobula down: tells the running up to stop, and waits until it has. The objects stay. */
+/* mobula down: asks the running up to stop and waits until it has. The objects stay. */
 #include "cmd/cmd.h"
 #include "cmd/state.h"
 

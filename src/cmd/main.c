@@ -95,7 +95,7 @@ static int pod_init_main(const struct cmd_verb *verb, int argc, char **argv)
     return runtime_pod_init(argc, argv);
 }
 
-/* Process 1 of a pod: the node starts it, nobody else. */
+/* Process 1 of a pod, started by the node only. */
 const struct cmd_verb cmd_pod_init = {
     .name = "pod-init",
     .main = pod_init_main,

@@ -10,7 +10,7 @@
 const char *cmd_nearest(const char *name, const char *const *names, size_t n)
 {
     const char *best = NULL;
-    unsigned best_distance = 3; /* more than two slips is another word */
+    unsigned best_distance = 3; /* a larger edit distance is no typing error */
 
     for (size_t i = 0; i < n; i++) {
         unsigned distance = str_distance(str_of(name), str_of(names[i]));
@@ -166,7 +166,7 @@ int cmd_next(struct cmd_args *args)
         for (size_t i = 0; i < n; i++)
             if (args->verb->options[i].letter == c)
                 return (int)i;
-    /* The text that was refused: the word just before optind, or the one that getopt is inside of. */
+    /* The text that was refused: the argument just before optind, or the one that getopt is inside of. */
     int refused = optind > before ? optind - 1 : optind;
 
     if (refused >= args->argc)

@@ -1,7 +1,7 @@
 /* mobula up: values in, a running autoscaling Ray cluster on this machine. Read first: cmd/up.h.
  *
  * What can be wrong is found before anything starts: values, folder, lock, ports. With --detach a
- * child does the work; the parent waits for its word that the API answers, prints how to use it, and
+ * child does the work; the parent waits for its message that the API answers, prints how to use it, and
  * leaves the child's messages on the terminal until then. */
 #include "cmd/up.h"
 
@@ -248,7 +248,7 @@ struct up_session {
     int ready_fd; /* of a detached child: where the parent waits; else -1 */
 };
 
-/* As a word of a shell. */
+/* Quoted as one shell word. */
 static void add_word(struct buf *out, const char *word)
 {
     static const char plain[] =
@@ -399,7 +399,7 @@ static off_t log_size(const struct state *state)
     return size;
 }
 
-/* `named`: the folder is not the usual one, so the other verbs must be told. */
+/* `named`: the folder is not the usual one, so the other verbs need --state. */
 static int wait_for_child(const struct state *state, bool named, pid_t child, int fd,
                           off_t log_from)
 {
@@ -457,7 +457,7 @@ static int run_detached(struct up_session *session, struct state *state, const s
     return exit_code;
 }
 
-/* The API server listens by itself later; here it is only seen whether it could. */
+/* The API server binds the port later; here it is only checked. */
 static int check_api_port(const struct up_options *o, struct err *err)
 {
     struct port_want want = {"--api-port", "the Kubernetes API", (int)o->api_port, -1};

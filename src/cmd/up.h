@@ -37,7 +37,7 @@ struct up_start {
 
 /* What the parts need of this host: the preloaded library, a cache folder. For before anything starts. */
 int up_check_places(struct err *err) MUST_USE;
-/* Runs until it is told to stop (SIGINT, SIGTERM) or cannot go on; 0 after an orderly stop. */
+/* Runs until SIGINT, SIGTERM or a fatal error; 0 after an orderly stop. */
 int up_run(const struct up_start *start, struct err *err) MUST_USE;
 /* For ready(): the kubeconfig's path, and a few lines above the board. */
 const char *up_kubeconfig(const struct up_world *world);

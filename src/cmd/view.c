@@ -13,7 +13,7 @@
 #define DRAW_MS          250
 #define PUBLISH_MS       500
 #define OBSERVED_MAX     64
-#define OBSERVED_SHOW_MS 15000 /* on a terminal: what nobody repeats goes away */
+#define OBSERVED_SHOW_MS 15000 /* on a terminal: messages that are not repeated expire */
 #define OBSERVED_SAY_MS  2000  /* elsewhere: at most one line in this time */
 #define FRAME_MAX_BYTES  (1u << 20)
 
@@ -222,7 +222,7 @@ static const struct val *autoscaler_views(struct view *view, struct arena *a)
         struct str ns = kube_ns(clusters.items[i]), name = kube_name(clusters.items[i]);
         const struct val *own = operator_autoscaler_view(view->op, a, ns, name);
 
-        /* The moment of the last question changes all the time and tells a user nothing. */
+        /* The time of the last poll changes all the time and is of no use to a user. */
         if (own)
             out =
                 val_sets(a, out, kube_key(a, ns, name), val_set_path(a, own, "ray.askedAt", NULL));

@@ -19,7 +19,7 @@ struct view *view_free(struct view *view);
 void view_set_operator(struct view *view, struct operator_instance *op); /* NULL: it is gone */
 /* Text that stands above the board (exports, limits). */
 void view_banner(struct view *view, struct str text);
-/* A line about something that goes on ("ray-2.46.0-py311", "downloading 43 %"). */
+/* A progress line ("ray-2.46.0-py311", "downloading 43 %"). */
 void view_observe(struct view *view, struct str key, struct str line);
 /* A pod that goes down with the node: Terminating, then gone. Its object keeps what it said. */
 void view_pod_stops(struct view *view, struct str ns, struct str name, bool has_ended);

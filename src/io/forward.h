@@ -14,7 +14,7 @@ struct forward;
 /* Where to connect to now: "127.2.0.3" and a port; false: nowhere yet (the connection is closed). */
 typedef bool (*forward_target_fn)(void *ctx, char ret_ip[64], int *ret_port);
 
-/* Binds and listens on ip:port. ERR_EXISTS when somebody else listens there. */
+/* Binds and listens on ip:port. ERR_EXISTS when the address is in use. */
 int forward_listen(const char *ip, int port, int *ret_fd, struct err *err) MUST_USE;
 /* Takes the listening descriptor over. */
 struct forward *forward_new(struct loop *loop, int listen_fd, forward_target_fn target, void *ctx);

@@ -243,7 +243,7 @@ static bool read_input(struct grpc *g)
             return true;
         }
         if (n <= 0) {
-            if (n == 0 && !g->active.head) { /* nobody is hurt: the next call connects anew */
+            if (n == 0 && !g->active.head) { /* harmless: the next call connects again */
                 link_close(g);
                 if (g->waiting.head) {
                     link_connect(g);

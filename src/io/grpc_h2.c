@@ -1,4 +1,4 @@
-/* gRPC over HTTP/2: what nghttp2 tells us about streams, and what a finished stream means.
+/* gRPC over HTTP/2: nghttp2's callbacks about streams, and the result of a finished stream.
  *
  * Invariant: nothing here calls the caller's callbacks or frees the session; finished calls move to
  * the `finished` list and grpc.c delivers them outside of nghttp2.

@@ -235,7 +235,7 @@ static void set_security(CURL *easy, const struct http_security *s)
         curl_easy_setopt(easy, CURLOPT_USERNAME, s->user);
         curl_easy_setopt(easy, CURLOPT_PASSWORD, s->password ? s->password : "");
     }
-    if (s->ca_path) { /* and nobody else: the system's authorities are many and are not asked for */
+    if (s->ca_path) { /* only that one: the system's bundle is large and not wanted */
         curl_easy_setopt(easy, CURLOPT_CAINFO, s->ca_path);
         curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
     }

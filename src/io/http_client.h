@@ -49,7 +49,7 @@ struct http_handler {
 };
 
 struct http_client *http_client_new(struct loop *loop);
-/* Ends all calls without a word to their handlers. Not from inside one. NULL allowed. */
+/* Ends all calls; their handlers are not called. Not from inside a handler. NULL allowed. */
 struct http_client *http_client_free(struct http_client *client);
 
 struct http_call *http_call_new(struct http_client *client, const struct http_request *request,

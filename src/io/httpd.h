@@ -19,7 +19,7 @@
 struct httpd;
 struct httpd_request;
 
-/* Who the client certificate, verified against the CA, speaks for. */
+/* The identity in the client certificate, verified against the CA. */
 struct httpd_peer {
     bool verified;
     char name[128];                                   /* CN */
@@ -37,7 +37,7 @@ struct httpd_config {
     size_t max_body_bytes;
     httpd_handler_fn handler;
     void *ctx;
-    /* Answers a body above the ceiling, with the handler's manners; NULL: bare 413. */
+    /* Answers a body above the ceiling in the handler's format; NULL: 413 without a body. */
     httpd_handler_fn too_large;
 };
 

@@ -19,7 +19,7 @@ struct loop *loop_free(struct loop *loop);
 
 time_ms loop_wall_ms(struct loop *loop); /* since 1970 UTC: for timestamps */
 int64_t loop_mono_ms(struct loop *loop); /* monotonic: for delays and time-outs */
-uint64_t loop_random(struct loop *loop); /* dice; seeded in the simulation */
+uint64_t loop_random(struct loop *loop); /* random source; seeded in the simulation */
 
 /* Runs until loop_stop or nothing is left. Sim: loop_sim_run advances virtual time up to `until`. */
 void loop_run(struct loop *loop);

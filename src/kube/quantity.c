@@ -5,7 +5,7 @@
  * Source: k8s.io/apimachinery pkg/api/resource/quantity.go. Read next: resource.c. */
 #include "kube/quantity.h"
 
-typedef __int128 int128; /* the only typedef: __int128 is no word for a signature */
+typedef __int128 int128; /* the only typedef: __int128 has no short name */
 
 #define NANO    1000000000
 #define MAX_MAG ((int128)INT64_MAX * NANO)

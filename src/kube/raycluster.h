@@ -10,7 +10,7 @@
 #include "kube/kube.h"
 #include "kube/quantity.h"
 
-#define RAYCLUSTER_MAX_NAME       53 /* room for "-head-svc" and pod suffixes within 63 */
+#define RAYCLUSTER_MAX_NAME       53 /* leaves "-head-svc" and pod suffixes within 63 */
 #define RAYCLUSTER_MAX_GROUPS     1000
 #define RAYCLUSTER_GCS_PORT       6379
 #define RAYCLUSTER_DASHBOARD_PORT 8265
@@ -56,7 +56,7 @@ struct raycluster {
     int64_t idle_timeout_s;       /* of the cluster: 60 */
     int upscaling;                /* 0 Default, 1 Aggressive, 2 Conservative */
     bool suspend;
-    bool managed_elsewhere; /* spec.managedBy names somebody else: hands off */
+    bool managed_elsewhere; /* spec.managedBy names another controller: not touched */
     bool recreate;          /* upgradeStrategy Recreate */
     bool token_auth;        /* authOptions.mode token */
     bool serve_service;     /* ray.io/enable-serve-service: "true" */
@@ -75,7 +75,7 @@ int raycluster_validate_spec(struct arena *a, const struct raycluster *cluster,
 /* The cluster that an object belongs to: the one its label names, else the RayCluster that controls it;
  * empty when there is none. */
 struct str raycluster_name_of(const struct val *object);
-/* A pod of the cluster has ended by itself, or its Ray container has and nobody will start it again.
+/* A pod of the cluster has ended by itself, or its Ray container has and will not be restarted.
  * Source: KubeRay shouldDeletePod. *ret_why, in the arena, only when it has. */
 bool ray_pod_has_ended(struct arena *a, const struct val *pod, struct str *ret_why);
 /* The pod is among the group's scaleStrategy.workersToDelete. */

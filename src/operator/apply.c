@@ -210,7 +210,7 @@ static void read_existing(struct apply_call *call)
     kube_request(call->pass->op->api, &get, existing_done, call);
 }
 
-/* True when the call goes on (and has not ended). */
+/* True while the call is under way. */
 static bool create_goes_on(struct apply_call *call, const struct err *err)
 {
     struct apply_pass *pass = call->pass;
@@ -221,7 +221,7 @@ static bool create_goes_on(struct apply_call *call, const struct err *err)
         read_existing(call);
         return true;
     }
-    if (err->code == ERR_EXISTS && is_pod) { /* dice: another pod has the name */
+    if (err->code == ERR_EXISTS && is_pod) { /* the random name is taken by another pod */
         call->name = STR_NULL;
         call->timer = loop_after(pass->op->loop, 1, call_again, call);
         return true;
@@ -343,7 +343,7 @@ static void remember_failure(struct apply_pass *pass)
         snprintf(m->failure_text, sizeof(m->failure_text), "%.*s", STR_ARG(pass->failure_text));
     } else if (!pass->failed && !pass->plan.held_back && m->failure_reason[0]) {
         m->failure_reason[0] = m->failure_text[0] = '\0';
-        pass->changed = true; /* the status still tells of it */
+        pass->changed = true; /* the status still reports it */
     }
 }
 

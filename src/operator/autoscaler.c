@@ -1,6 +1,6 @@
-/* One poller a cluster: head found -> ask -> snapshot -> decide -> act -> tell -> wait.
+/* One poller a cluster: head found -> ask -> snapshot -> decide -> act -> report -> wait.
  *
- * A slow or dead head delays nobody: every cluster has its own connection, timer and time-outs. No
+ * A slow or dead head delays no other cluster: every cluster has its own connection, timer and time-outs. No
  * round starts while a patch is under way, so a decision never meets its own half-done work. While a
  * head does not answer nothing is decided at all. */
 #include "operator/autoscaler_internal.h"
@@ -67,7 +67,7 @@ static void memos_settle(struct scaler *s, bool written)
 
 /* --- API calls: their answers may come after the autoscaler has gone */
 
-/* A refused write is tried again, ever more slowly; the third refusal in a row is told. */
+/* A refused write is retried with growing delays; the third refusal in a row is reported. */
 static void write_answered(struct scaler *s, int rc, const struct val *answer,
                            const struct err *err)
 {
@@ -349,7 +349,7 @@ static void poll_now(void *ctx)
 
 /* --- life */
 
-/* Its patches that are under way have nobody to tell: a cluster that is made anew has the same key. */
+/* The results of its pending patches are dropped: a cluster that is created again has the same key. */
 static void calls_forget(struct scaler *s)
 {
     char key[600];

@@ -10,7 +10,7 @@
 #define AUTOSCALER_POLL_DOWN_MS    1000
 #define AUTOSCALER_GCS_TIMEOUT_MS  3000
 #define AUTOSCALER_STUCK_AFTER_MS  5000  /* unschedulable for so long */
-#define AUTOSCALER_DEAD_AFTER_MS   30000 /* Ray's node is dead, the pod lives on */
+#define AUTOSCALER_DEAD_AFTER_MS   30000 /* Ray's node is dead, the pod runs */
 #define AUTOSCALER_DRAIN_TRUST_MS  10000 /* an accepted drain that shows no effect is forgotten */
 #define AUTOSCALER_REFUSED_MS      2000  /* a refused drain: busy for so long at least */
 #define AUTOSCALER_REPORT_EVERY_MS 30000
@@ -50,14 +50,14 @@ struct scaler {
     struct str trouble;       /* owned: why there is no answer */
     struct map pods;          /* pod name -> struct pod_memo */
     struct map groups;        /* group name -> struct group_memo */
-    struct map said;          /* things that events have told */
+    struct map said;          /* already reported by an event */
     const struct val *report; /* last report sent, as a value */
     time_ms reported_at;
     const struct val *view;
     uint64_t round;
 };
 
-/* One round: everything lives in its arena. */
+/* One round; everything is allocated in its arena. */
 struct round {
     struct arena *a;
     struct scaler *s;

@@ -77,7 +77,7 @@ static void tell_targets(struct round *r)
     for (size_t g = 0; g < r->world.n_groups; g++) {
         const struct ray_group *group = &r->cluster.groups[g];
         int32_t from = group->replicas, to = r->plan.targets[g].replicas;
-        if (from == to || r->s->refused > 0) { /* a retry was told when it was new */
+        if (from == to || r->s->refused > 0) { /* a retry was reported when it was new */
             continue;
         }
         scaler_event(r->s, r->cluster.object, false, to > from ? "ScaledUp" : "ScaledDown",

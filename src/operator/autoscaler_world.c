@@ -89,7 +89,7 @@ static void groups_read(struct round *r)
             memo = xcalloc(1, sizeof(*memo));
             *memo = (struct group_memo){.held = group.replicas, .written = written};
             map_set(&r->s->groups, group.name, memo);
-        } else if (memo->written != written) { /* somebody else's hand */
+        } else if (memo->written != written) { /* changed by another client */
             *memo = (struct group_memo){.held = group.replicas, .written = written};
         }
         group.held = memo->held;
@@ -133,7 +133,7 @@ bool scaler_pod_unplaced(const struct val *pod, time_ms now, struct str *ret_why
     return now - since >= AUTOSCALER_STUCK_AFTER_MS;
 }
 
-/* Ray's node of a pod: one that lives rather than a dead one, the later one of two. */
+/* Ray's node of a pod: a live one rather than a dead one, the later one of two. */
 static const struct ray_node *node_of(const struct map *nodes, struct str pod)
 {
     return map_get(nodes, pod);

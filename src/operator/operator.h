@@ -1,4 +1,4 @@
-/* The operator: watch -> name -> snapshot -> core -> apply. No rule about Ray lives here.
+/* The operator: watch -> name -> snapshot -> core -> apply. No rule about Ray stands here.
  *
  * Read next: operator/operator.c (one step), operator/apply.c (the only place that acts),
  * operator/autoscaler.c (demand from each head's GCS). */

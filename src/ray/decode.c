@@ -70,7 +70,7 @@ static int amount_cmp(const void *a, const void *b)
     return str_cmp(((const struct ray_amount *)a)->name, ((const struct ray_amount *)b)->name);
 }
 
-/* *ret_grouped tells that a placement group's resource was among them. */
+/* *ret_grouped: a placement group's resource was among them. */
 static int amounts_decode(struct arena *a, RayPb__Amount **rows, size_t n, const char *what,
                           struct ray_resources *ret, bool *ret_grouped, struct err *err)
 {

@@ -8,7 +8,7 @@
 #include "io/loop.h"
 #include "base/arena.h"
 
-struct gcs; /* one connection to one head; reconnects by itself */
+struct gcs; /* one connection to one head; reconnects automatically */
 /* token: NULL or the bearer token. */
 struct gcs *gcs_new(struct loop *loop, const char *ip, int port, const char *token_or_null);
 struct gcs *gcs_free(struct gcs *gcs); /* pending callbacks get ERR_CANCELED first */

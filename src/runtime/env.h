@@ -1,4 +1,4 @@
-/* What a container is told: its environment, command and arguments, as a kubelet makes them. Pure.
+/* A container's environment, command and arguments, as a kubelet makes them. Pure.
  *
  * Rules (k8s.io/kubernetes third_party/forked/golang/expansion, pkg/kubelet makeEnvironmentVariables):
  * envFrom first, then env in order; $(NAME) sees what was defined before; $$ is a dollar; an unknown

@@ -32,7 +32,7 @@ struct job {
     struct loop_fd *output;
     struct loop_timer *timer;
     int output_fd, lock_fd;
-    int life_fd; /* its end tells the child that nobody waits for it any more */
+    int life_fd; /* closed: the child sees that its result is no longer wanted */
     int64_t started_ms, told_ms;
     char line[MAX_LINE_BYTES];  /* the last one */
     char error[MAX_LINE_BYTES]; /* the last one that says ERROR */
@@ -304,7 +304,7 @@ static void job_done(struct job *job, int rc, const struct err *err)
 {
     struct image_store *store = job->store;
     int64_t took = loop_mono_ms(store->loop) - job->started_ms;
-    job->plan.dir[0] = '\0'; /* nobody joins it any more */
+    job->plan.dir[0] = '\0'; /* no longer joined by new pulls */
     while (job->pulls) {
         struct image_pull *p = job->pulls;
         struct image_handler handler = p->handler;
@@ -473,7 +473,7 @@ struct image_pull *image_pull_free(struct image_pull *pull)
     }
     free(pull);
     if (!job->pulls && !job->child &&
-        job->plan.dir[0]) /* a running pip goes on: somebody will want it */
+        job->plan.dir[0]) /* a running pip is not interrupted: its result is cached */
         job_free(job);
     return NULL;
 }

@@ -57,7 +57,7 @@ bool runtime_synced(const struct runtime *rt);
 void runtime_slot_release(struct runtime *rt); /* and wakes who waits */
 void runtime_pod_gone(struct runtime *rt);     /* a pod of a stopping runtime is at rest */
 void runtime_pod_stops(struct runtime *rt, struct str ns, struct str name, bool has_ended);
-/* A request whose answer nobody needs beyond the log. */
+/* A request whose answer is only logged. */
 void runtime_fire(struct runtime *rt, const struct kube_call *call);
 
 /* --- event.c: core/v1 Events, equal ones counted. `field`: "spec.containers{name}" or NULL. */
@@ -102,5 +102,5 @@ int sweep_left_overs(const char *dir); /* how many were killed */
 /* --- files.c */
 /* Writes the whole file (same inode when it exists); false with errno. */
 bool file_write(const char *path, struct str bytes, unsigned mode);
-/* Removes a tree on a pool thread; nobody waits for it. */
+/* Removes a tree on a pool thread, without a callback. */
 void files_remove_later(struct loop *loop, const char *path);

@@ -1,4 +1,4 @@
-/* A pod's life on this machine, as a kubelet leads it.
+/* A pod's life on this machine, as on a kubelet.
  *
  *   PREPARING -> SANDBOXING -> INITIALIZING -> ACTIVE -> STOPPING -> TEARING_DOWN -> ENDED -> REMOVING
  *
@@ -221,7 +221,7 @@ static void sandbox_has_failed(void *ctx, struct str text)
     pod_poke(pod);
 }
 
-/* A sandbox that ended by itself is made again, and the pod begins at its init containers, as after
+/* A sandbox that ended unasked is created again, and the pod begins at its init containers, as after
  * a node's reboot; what must not be restarted keeps its end. */
 static void begin_again(struct local_pod *pod)
 {
@@ -418,7 +418,7 @@ static void delete_sent(void *ctx, int rc, const struct val *answer, const struc
         return;
     if (rc == 0 || err->code == ERR_NOT_FOUND) {
         if (pod->state == POD_REMOVING)
-            return; /* the watch tells when it is gone; finalizers may hold it */
+            return; /* the watch reports when it is gone; finalizers may hold it */
         pod_poke(pod);
         return;
     }

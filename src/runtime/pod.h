@@ -25,7 +25,7 @@ enum pod_state {
     POD_INITIALIZING, /* init containers, one after the other */
     POD_ACTIVE,       /* containers */
     POD_STOPPING,     /* hooks, TERM, grace, KILL */
-    POD_TEARING_DOWN, /* init is told to die */
+    POD_TEARING_DOWN, /* pod-init is asked to exit */
     POD_ENDED,        /* Succeeded or Failed, or only waiting to be deleted */
     POD_REMOVING,     /* DELETE is on its way */
     _POD_STATE_MAX

@@ -279,7 +279,7 @@ static void handle_packet(struct init *init, struct str packet, const int *fds, 
 
 /* --- ends */
 
-/* Without a PID namespace nobody else does it: kills every process below `pid`, deepest last. */
+/* Without a PID namespace the kernel does not: kills every process below `pid`, deepest last. */
 static void kill_descendants(pid_t pid, int depth)
 {
     char path[64], text[4096];
@@ -305,7 +305,7 @@ static void kill_descendants(pid_t pid, int depth)
 
 static _Noreturn void end_pod(struct init *init)
 {
-    /* What a killed process leaves behind comes to us (subreaper): look again until nobody is left. */
+    /* What a killed process leaves behind comes to us (subreaper): look again until none is left. */
     for (int round = 0; !init->isolated && round < 50; round++) {
         kill_descendants(getpid(), 0);
         while (waitpid(-1, NULL, WNOHANG) > 0)

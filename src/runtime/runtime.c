@@ -123,7 +123,7 @@ static void configmaps_changed(void *ctx, const struct val *old, const struct va
     content_changed(ctx, "configMap", object);
 }
 
-/* Directories of pods that were deleted while nobody ran here. */
+/* Directories of pods that were deleted while the node was down. */
 static void remove_stale_dirs(struct runtime *rt)
 {
     static const char *const kinds[] = {"pods", "logs"};
@@ -144,7 +144,7 @@ static void remove_stale_dirs(struct runtime *rt)
     }
 }
 
-/* Caches that have synced without an object tell nobody; this looks until all have. */
+/* A cache that syncs without an object makes no callback; this polls until all have synced. */
 static void sync_tick(void *ctx)
 {
     struct runtime *rt = ctx;

@@ -30,7 +30,7 @@ struct runtime_config {
     void *ctx;
     struct str api_url; /* https://127.0.0.1:PORT, for pods */
 
-    /* What goes on, for a live view; NULL: nobody looks. key: "ray-2.46.0-py311" or "NS/POD". */
+    /* Progress lines for a live view, or NULL. key: "ray-2.46.0-py311" or "NS/POD". */
     void (*observe)(void *ctx, struct str key, struct str line);
     /* runtime_stop has begun with this pod, or it has ended; its object stays as it was. Or NULL. */
     void (*pod_stops)(void *ctx, struct str ns, struct str name, bool has_ended);

@@ -1,4 +1,4 @@
-/* The supervisor's end of a pod: starts pod-init, speaks wire.h with it, hands ends to their owners.
+/* The supervisor's side of a pod: starts pod-init, exchanges wire.h messages, reports exits to their owners.
  *
  * Read next: podinit.c. */
 #include "runtime/sandbox.h"
@@ -50,7 +50,7 @@ struct sandbox_exec {
     void *ctx;
 };
 
-/* Takes the process's row out and tells its owner. */
+/* Removes the process's row and notifies its owner. */
 static void deliver_end(struct sandbox *s, uint32_t id, enum sandbox_event event, int number,
                         struct str text)
 {
@@ -120,7 +120,8 @@ static void drain_control(struct sandbox *s)
             close(fds[i]);
         if (n <= 0) {
             if (n != -EAGAIN)
-                s->watch = loop_fd_free(s->watch); /* init is ending: its pidfd tells */
+                s->watch =
+                    loop_fd_free(s->watch); /* pod-init is ending: its pidfd will report it */
             return;
         }
         struct arena *a = arena_new();

@@ -1,6 +1,6 @@
 /* The scheduler: pods without a node, placed one by one by core/pack, bound through pods/binding.
  *
- * A pass looks at all nodes and pods, keeps its own account of what it has just bound (the watch tells
+ * A pass looks at all nodes and pods, keeps its own account of what it has just bound (the watch follows
  * later), and writes PodScheduled=False with the reason where no node fits. It runs whenever a pod or a
  * node has changed, never twice at once. Order: priority, then age, then name. */
 #include "core/pack/pack.h"

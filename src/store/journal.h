@@ -32,7 +32,7 @@ struct journal *journal_free(struct journal *journal);
 typedef int (*journal_row_fn)(void *ctx, const struct journal_row *row, struct err *err);
 int journal_replay(struct journal *journal, uint64_t *ret_floor, journal_row_fn fn, void *ctx,
                    struct err *err) MUST_USE;
-/* One transaction; safe on a pool thread while nobody else uses the journal. All or nothing. */
+/* One transaction; safe on a pool thread while no other thread uses the journal. All or nothing. */
 int journal_commit(struct journal *journal, const struct journal_batch *batch,
                    struct err *err) MUST_USE;
 void journal_batch_done(struct journal_batch *batch);

@@ -18,12 +18,11 @@
 #include "io/loop.h"
 #include "value/value.h"
 
-#define STORE_HISTORY_DEFAULT 8192 /* changes kept for watches */
-#define STORE_REVISION_GAP    1000
-#define STORE_MAX_BYTES       (2ll << 30) /* the journal's file; as etcd's default quota */
-#define STORE_RETRY_MS        1000
-#define STORE_MAX_VALUE_BYTES                                                                      \
-    (16u << 20) /* one object as JSON: a body of the API, with room to grow */
+#define STORE_HISTORY_DEFAULT   8192 /* changes kept for watches */
+#define STORE_REVISION_GAP      1000
+#define STORE_MAX_BYTES         (2ll << 30) /* the journal's file; as etcd's default quota */
+#define STORE_RETRY_MS          1000
+#define STORE_MAX_VALUE_BYTES   (16u << 20) /* one object as JSON: a body of the API, with headroom */
 #define STORE_MAX_PENDING_BYTES (64u << 20) /* waiting for the disk */
 
 struct store;

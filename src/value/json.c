@@ -66,7 +66,7 @@ static const char *tokener_says(enum json_tokener_error error)
     return "unexpected character";
 }
 
-/* --- the words of the text. json-c forgives more than RFC 8259 and cuts numbers and keys that do not
+/* --- tokens. json-c accepts more than RFC 8259 and cuts numbers and keys that do not
  * fit its tree, so every word is checked before; how they stand together is the tokener's. */
 
 static size_t digits_at(struct str s, size_t i)

@@ -1,5 +1,5 @@
 /* Keys that stand more than once in one object of a JSON text. The parser lets the last one win, as
- * k8s.io's does; who asks for strict decoding hears of the others from here.
+ * k8s.io's does; strict decoding gets the others from here.
  *
  * The text has been through val_parse_json, so it is known to be JSON of bounded depth. */
 #include "base/map.h"
@@ -42,7 +42,7 @@ static void see_key(struct scanner *s, struct str key)
         vec_push(s->found, s->arena, path_of(s));
 }
 
-/* The string that opens at i; moves *i behind it, and tells whether a colon follows. */
+/* The string that opens at i; moves *i behind it, and returns whether a colon follows. */
 static struct str take_string(struct str text, size_t *i, bool *ret_is_key)
 {
     size_t start = *i + 1, at = start;

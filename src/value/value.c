@@ -211,7 +211,7 @@ static uint64_t mix_in(uint64_t h, uint64_t next)
 }
 
 /* Finds or makes the node whose payload is `first` followed by `second`. The caller owns one
- * reference of the result; *ret_found tells whether the payload's references are still the caller's. */
+ * reference of the result; *ret_found: the payload's references are still the caller's. */
 static const struct val *intern(enum val_type type, size_t n, uint64_t hash, struct str first,
                                 struct str second, bool *ret_found)
 {
@@ -404,7 +404,7 @@ static bool members_are_sorted(const struct val_member *members, size_t n)
     return true;
 }
 
-/* Stable, so that "the last one wins" can be told afterwards. */
+/* Stable, so that the last of equal keys can be found afterwards. */
 static void members_sort(struct val_member *members, struct val_member *spare, size_t n)
 {
     if (n < 2)

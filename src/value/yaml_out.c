@@ -106,7 +106,7 @@ static void emit_value(yaml_emitter_t *emitter, const struct val *v)
     }
 }
 
-/* libyaml ends a document that ends in `|+` text with "...", which go-yaml does not and nobody needs. */
+/* libyaml ends a document that ends in `|+` text with "...", which go-yaml does not. */
 static void cut_end_mark(struct buf *out)
 {
     if (!out->failed && str_ends(buf_str(out), STR("\n...\n")))

@@ -1,4 +1,4 @@
-/* The scalar table. The first byte tells what a word may be; most words are strings at one look.
+/* The scalar table. The first byte decides what a scalar may be; most are strings.
  * Read next: yaml.c. */
 #include "value/yaml_scalar.h"
 
@@ -143,7 +143,7 @@ static int digit_value(char c)
     return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : 99;
 }
 
-/* Digits of one base, all of s, not empty. Past int64 only the double goes on. */
+/* Digits of one base, all of s, not empty. Past int64 only the double is kept. */
 static bool read_int(struct str s, int base, bool negative, struct yaml_scalar *ret)
 {
     struct yaml_scalar out = {.kind = YAML_KIND_INT, .fits = true};

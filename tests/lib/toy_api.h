@@ -1,4 +1,4 @@
-/* A toy Kubernetes API in memory on a simulated loop, with faults: for tests of whatever speaks to
+/* A toy Kubernetes API in memory on a simulated loop, with faults: for tests of users of
  * `struct kube_api`. Objects, revisions, watches with history, graceful deletion of pods, garbage
  * collection by owner, and a kubelet that makes pods run. No schema, no admission.
  *
@@ -13,7 +13,7 @@ struct toy_faults {      /* percent, each call or event */
     unsigned refuse;     /* not done, error */
     unsigned lose;       /* done, but the answer is lost: time-out */
     unsigned drop_watch; /* the stream ends */
-    unsigned gone;       /* a watch that starts is told that its version is too old */
+    unsigned gone;       /* a new watch is refused: its version is too old */
     unsigned stuck_pod;  /* a deleted pod stays terminating (a lost node) */
     unsigned crash_pod;  /* a pod that starts fails instead */
     int64_t call_ms;     /* a call takes 0 .. call_ms to arrive, and again to come back */

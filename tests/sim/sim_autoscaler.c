@@ -237,7 +237,7 @@ static void on_patched(void *ctx, int rc, const struct val *answer, const struct
     }
 }
 
-/* Nobody can tell whose a pod is: nothing is scaled, and the view says why. */
+/* The owner of a pod cannot be determined: nothing is scaled, and the view says why. */
 static bool twins_freeze(void)
 {
     struct sim s = {.rng = {1}};

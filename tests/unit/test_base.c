@@ -1,4 +1,4 @@
-/* base: strings, buffers, arenas, maps, vectors, errors, times and dice. */
+/* base: strings, buffers, arenas, maps, vectors, errors, times, random numbers, codings. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>

@@ -1,5 +1,5 @@
 /* The operator over the embedded API, in process: the page's cluster becomes objects, its status is
- * told, scaling by the autoscaler's kind of patch is obeyed, and deleting it leaves nothing. No pod
+ * written, scaling by the autoscaler's kind of patch is obeyed, and deleting it leaves nothing. No pod
  * runs here. */
 #include "apiserver/apiserver.h"
 #include "kube/raycluster.h"

@@ -51,7 +51,7 @@ static bool tolerates(const struct val *toleration, const struct val *taint)
            str_eq(val_as_str(val_get(toleration, "value")), val_as_str(val_get(taint, "value")));
 }
 
-/* The first taint that keeps the pod off, or NULL. PreferNoSchedule keeps nobody off. */
+/* The first taint that keeps the pod off, or NULL. PreferNoSchedule never does. */
 static const struct val *untolerated(const struct val *taints, const struct val *tolerations)
 {
     for (size_t t = 0; t < val_len(taints); t++) {

@@ -52,7 +52,7 @@ static bool is_held(struct pass *p, struct str group)
     return false;
 }
 
-/* Pods that were asked for and may exist although nobody has seen them yet. */
+/* Pods that were created and are not yet in the cache (KubeRay: expectations). */
 static size_t expected_in(struct pass *p, struct str group)
 {
     size_t n = 0;

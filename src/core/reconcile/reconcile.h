@@ -46,7 +46,7 @@ struct world {
     size_t n_expected;
     struct str failure_reason; /* what went wrong in the last pass: FailedCreateWorkerPod ... */
     struct str failure_text;
-    struct str fresh_token; /* dice for a new auth token, text */
+    struct str fresh_token; /* random text for a new auth token */
 };
 
 enum plan_verb { PLAN_CREATE, PLAN_DELETE, PLAN_PATCH, PLAN_STATUS, PLAN_EVENT, _PLAN_VERB_MAX };

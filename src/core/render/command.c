@@ -201,7 +201,7 @@ bool render_is_word(struct str text, const char *lower)
     return text.n == n;
 }
 
-/* These take =true and =false; every other boolean is a bare switch or nothing. */
+/* These take =true and =false; every other boolean is a flag without a value, or absent. */
 static bool takes_a_boolean(struct str option)
 {
     return str_is(option, "log-color") || str_is(option, "include-dashboard") ||

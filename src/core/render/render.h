@@ -40,7 +40,7 @@ const struct val *render_headless_service(struct arena *a, const struct rayclust
 /* Asked for by annotation; ERR_INVALID when the head has no port named serve. */
 int render_serve_service(struct arena *a, const struct raycluster *cluster, const struct val **ret,
                          struct err *err) MUST_USE;
-/* Key auth_token; the token is the caller's dice. */
+/* Key auth_token; the token is drawn by the caller. */
 const struct val *render_auth_secret(struct arena *a, const struct raycluster *cluster,
                                      struct str token_base64);
 

@@ -1,5 +1,5 @@
-/* What may go: coming workers that nobody wants, idle ones whose time is over, drained ones that are
- * dead. Never below min; multi-host replicas go whole or not at all. Read next: scale.c. */
+/* Scale-down: coming workers that are no longer wanted, workers past their idle time-out, drained ones
+ * that are dead. Never below min; multi-host replicas are deleted whole or not at all. Read next: scale.c. */
 #include "core/scale/decide.h"
 
 /* The workers of one replica: one, or the hosts that share a replica name. */
@@ -120,7 +120,7 @@ static void check_again(struct scale_plan *plan, int64_t in_ms)
     }
 }
 
-/* Replicas that were asked for, have no pod yet, and that nobody wants any more. */
+/* Replicas that were requested, have no pod yet, and are no longer wanted. */
 static int32_t missing_unwanted(const struct decide *d, size_t group)
 {
     const struct decide_group *own = &d->groups[group];

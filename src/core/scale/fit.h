@@ -88,7 +88,7 @@ bool fit_group_fits(const struct fit *f, const struct fit_group *group,
 void fit_put(struct fit *f, struct fit_job *job, size_t item, size_t bin, int64_t count);
 /* Opens one replica: hosts bins at the end. */
 void fit_open(struct fit *f, size_t group);
-/* Places what it can; job->left tells what is over. */
+/* Places what it can; job->left is the remainder. */
 void fit_solve(struct fit *f, struct fit_job *job);
 /* As fit_solve, but leaves nothing behind unless all fits; false then. */
 bool fit_solve_all(struct fit *f, struct fit_job *job);

@@ -18,7 +18,7 @@
 
 #define SCALE_MAX_PODS        50000  /* workers, present and future, of one cluster */
 #define SCALE_MAX_SHAPES      200000 /* rows of demand */
-#define SCALE_CANCEL_AFTER_MS 2000   /* a coming worker that nobody wants for so long goes */
+#define SCALE_CANCEL_AFTER_MS 2000   /* a coming worker that is unwanted for so long is deleted */
 
 struct scale_amount {
     struct str name; /* Ray's resource names: CPU, GPU, memory, object_store_memory, custom ones */
@@ -53,11 +53,11 @@ struct scale_worker {
     size_t group;   /* index into groups */
     enum scale_worker_state state;
     struct str ray_node_id; /* binary, 28 bytes; empty while COMING */
-    bool idle;              /* Ray's word */
+    bool idle;              /* as Ray reports */
     int64_t idle_ms;
     bool drain_sent;                     /* we have asked, answer accepted */
-    struct scale_shape total, available; /* Ray's word; while COMING the group's shape */
-    const struct val *labels;            /* Ray's word; NULL: the group's */
+    struct scale_shape total, available; /* as Ray reports; while COMING the group's shape */
+    const struct val *labels;            /* as Ray reports; NULL: the group's */
     struct str replica;                  /* multi-host groups: which replica it is a part of */
     int64_t unwanted_ms;                 /* for how long plan.unwanted has named it */
     time_ms created_at;
@@ -102,7 +102,7 @@ struct scale_drain {
     struct str reason;
 };
 enum scale_verdict {
-    SCALE_FITS_NOW,   /* a worker that runs has room: Ray will place it */
+    SCALE_FITS_NOW,   /* a running worker has capacity: Ray will place it */
     SCALE_STARTING,   /* what is coming or being launched serves it */
     SCALE_WAITS,      /* a cap, or a pod that cannot be placed: `why` */
     SCALE_INFEASIBLE, /* no group could ever serve it */
