@@ -5,9 +5,10 @@
  * DIR/NAME then means DIR/NAME.IP. Ray keeps the address of "the node here" in such a file of its
  * session folder (node_ip_address.json), which all its nodes on one machine would write.
  *
- * Invariants: without both variables every call passes through; the environment is read once, before
- * main; no lock, no allocation: as safe as the call itself. What this cannot see: other ways to a file
- * (openat, rename, unlink), static binaries.
+ * Invariants: without both variables every call passes through; environment and libc's functions are
+ * looked up once, before main, so that afterwards a call takes no lock and allocates nothing: as safe in
+ * a signal handler and after fork as the call itself. What this cannot see: other ways to a file (openat,
+ * rename, unlink), static binaries.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -31,10 +32,31 @@ int podnet_stat64(const char *path, void *ret) INTERPOSE(stat64);
 
 static char own_name[NAME_MAX + 1], own_suffix[64];
 
+static struct {
+    open_fn open, open64;
+    stat_fn stat, stat64;
+} next;
+
+static void resolve(void *slot, const char *name)
+{
+    void *symbol = dlsym(RTLD_NEXT, name);
+
+    memcpy(slot, &symbol, sizeof symbol);
+}
+
+static void resolve_all(void)
+{
+    resolve(&next.open, "open");
+    resolve(&next.open64, "open64");
+    resolve(&next.stat, "stat");
+    resolve(&next.stat64, "stat64");
+}
+
 __attribute__((constructor)) static void files_init(void)
 {
     const char *name = getenv("MOBULA_POD_FILE"), *ip = getenv("MOBULA_POD_IP");
 
+    resolve_all();
     if (!name || !ip || strlen(name) >= sizeof own_name || strlen(ip) + 1 >= sizeof own_suffix)
         return;
     own_suffix[0] = '.';
@@ -56,18 +78,18 @@ static const char *own_path(const char *path, char own[PATH_MAX])
     return own;
 }
 
-static int open_next(const char *name, const char *path, int flags, mode_t mode)
+/* Another library's constructor may open files before ours has run. */
+static int open_next(const open_fn *function, const char *path, int flags, mode_t mode)
 {
     char own[PATH_MAX];
-    open_fn next;
-    void *symbol = dlsym(RTLD_NEXT, name);
 
-    if (!symbol) {
+    if (!*function)
+        resolve_all();
+    if (!*function) {
         errno = ENOSYS;
         return -1;
     }
-    memcpy(&next, &symbol, sizeof next);
-    return next(own_path(path, own), flags, mode);
+    return (*function)(own_path(path, own), flags, mode);
 }
 
 /* The mode is an argument only where a file may be made; elsewhere the kernel does not look at it. */
@@ -85,7 +107,7 @@ int podnet_open(const char *path, int flags, ...)
     va_start(args, flags);
     mode_t mode = mode_of(flags, &args);
     va_end(args);
-    return open_next("open", path, flags, mode);
+    return open_next(&next.open, path, flags, mode);
 }
 
 int podnet_open64(const char *path, int flags, ...)
@@ -95,29 +117,28 @@ int podnet_open64(const char *path, int flags, ...)
     va_start(args, flags);
     mode_t mode = mode_of(flags, &args);
     va_end(args);
-    return open_next("open64", path, flags, mode);
+    return open_next(&next.open64, path, flags, mode);
 }
 
-static int stat_next(const char *name, const char *path, void *ret)
+static int stat_next(const stat_fn *function, const char *path, void *ret)
 {
     char own[PATH_MAX];
-    stat_fn next;
-    void *symbol = dlsym(RTLD_NEXT, name);
 
-    if (!symbol) {
+    if (!*function)
+        resolve_all();
+    if (!*function) {
         errno = ENOSYS;
         return -1;
     }
-    memcpy(&next, &symbol, sizeof next);
-    return next(own_path(path, own), ret);
+    return (*function)(own_path(path, own), ret);
 }
 
 int podnet_stat(const char *path, void *ret)
 {
-    return stat_next("stat", path, ret);
+    return stat_next(&next.stat, path, ret);
 }
 
 int podnet_stat64(const char *path, void *ret)
 {
-    return stat_next("stat64", path, ret);
+    return stat_next(&next.stat64, path, ret);
 }

@@ -49,7 +49,7 @@ static int db_error(const struct journal *j, const char *what, struct err *err)
     if (code == SQLITE_FULL)
         return err_set(err, ERR_IO,
                        "%s: %s: no space left (disk full, or the store's ceiling); "
-                       "free some space, writing goes on by itself",
+                       "free some space; writing resumes automatically",
                        what, j->path);
     return err_set(err, ERR_IO, "%s: %s: %s", what, j->path, sqlite3_errmsg(j->db));
 }
