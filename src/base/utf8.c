@@ -37,6 +37,14 @@ bool utf8_is_clean(struct str s)
     return true;
 }
 
+struct str utf8_cut(struct str s, size_t max_bytes)
+{
+    size_t n = MIN_OF(s.n, max_bytes);
+    while (n > 0 && n < s.n && ((unsigned char)s.p[n] & 0xc0) == 0x80)
+        n--;
+    return str_sub(s, 0, n);
+}
+
 void utf8_add_clean(struct str s, struct buf *out)
 {
     size_t start = 0;

@@ -45,29 +45,14 @@ struct apply_call {
 static void pass_continue(struct apply_pass *pass);
 static void call_send(struct apply_call *call);
 
-/* --- events: fire and forget */
-
-static void event_done(void *ctx, int rc, const struct val *answer, const struct err *err)
-{
-}
-
-static void send_event(struct apply_pass *pass, const struct val *event)
-{
-    struct kube_call call = {.verb = KUBE_CREATE,
-                             .group = "events.k8s.io",
-                             .version = "v1",
-                             .plural = "events",
-                             .ns = kube_ns(pass->cluster),
-                             .body = event};
-    kube_request(pass->op->api, &call, event_done, NULL);
-}
+/* --- events */
 
 static void say(struct apply_pass *pass, bool warning, const char *reason, const char *action,
                 struct str note)
 {
     time_ms now = loop_wall_ms(pass->op->loop);
     if (reason && memory_may_say(memory_of(pass->op, pass->key), warning, reason, note, now))
-        send_event(pass,
+        event_send(pass->op,
                    reconcile_event(pass->arena, pass->cluster, warning, reason, action, note, now));
 }
 
@@ -322,7 +307,7 @@ static void start_action(struct apply_pass *pass, const struct plan_action *acti
         if (memory_may_say(memory_of(pass->op, pass->key), warning,
                            arena_c(pass->arena, action->name), action->why,
                            loop_wall_ms(pass->op->loop)))
-            send_event(pass, action->object);
+            event_send(pass->op, action->object);
         return;
     }
     struct apply_call *call = arena_new_of(pass->arena, struct apply_call);

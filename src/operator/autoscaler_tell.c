@@ -14,13 +14,7 @@ void scaler_event(struct scaler *s, const struct val *cluster, bool warning, con
     struct arena *a = arena_new();
     const struct val *event =
         reconcile_event(a, cluster, warning, reason, action, note, loop_wall_ms(op->loop));
-    struct kube_call call = {.verb = KUBE_CREATE,
-                             .group = "events.k8s.io",
-                             .version = "v1",
-                             .plural = "events",
-                             .ns = kube_ns(event),
-                             .body = event};
-    autoscaler_request(s->as, &call, NULL);
+    event_send(op, event);
     arena_free(a);
 }
 

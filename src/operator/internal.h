@@ -113,6 +113,9 @@ bool memory_may_say(struct cluster_memory *m, bool warning, const char *reason, 
 void world_take(struct operator_instance *op, struct arena *a, const struct val *cluster,
                 struct world *ret);
 
+/* --- event.c: gives the event (reconcile_event) a name and sends it */
+void event_send(struct operator_instance *op, const struct val *event);
+
 /* --- apply.c: runs the plan, then gives the key back to the queue. Takes the arena. */
 void apply_start(struct operator_instance *op, struct str key, const struct val *cluster,
                  struct arena *arena, const struct plan *plan);

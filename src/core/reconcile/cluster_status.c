@@ -5,16 +5,44 @@
  * Read next: operator/apply.c. */
 #include "core/reconcile/internal.h"
 
+#include "base/utf8.h"
+
+#define CONDITION_REASON_MAX_BYTES  1024
+#define CONDITION_MESSAGE_MAX_BYTES 32768
+
 struct
     tally { /* pods that are on their way out are in `left` only, until they are overdue (a lost node) */
     int64_t desired, min, max, running, ready, pods, pods_ready, left;
 };
 
+/* metav1.Condition's pattern for a reason; the words of pods and containers need not keep to it. */
+static bool is_reason(struct str s)
+{
+    bool ok = s.n > 0 && s.n <= CONDITION_REASON_MAX_BYTES &&
+              ((s.p[0] | 32) >= 'a' && (s.p[0] | 32) <= 'z');
+    for (size_t i = 0; ok && i < s.n; i++) {
+        bool last = i + 1 == s.n;
+        char c = s.p[i];
+        ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+             c == '_' || (!last && (c == ',' || c == ':'));
+    }
+    return ok;
+}
+
+/* Every condition of a RayCluster is a metav1.Condition: reason and message are required (a message may
+ * be empty), and an API server refuses the whole status otherwise. */
+static const struct val *set_condition(struct pass *p, const struct val *list, const char *type,
+                                       const char *status, struct str reason, struct str message)
+{
+    return kube_condition_set(p->a, list, type, status, is_reason(reason) ? reason : STR("Unknown"),
+                              message.p ? utf8_cut(message, CONDITION_MESSAGE_MAX_BYTES) : STR(""),
+                              -1, p->now);
+}
+
 static const struct val *condition(struct pass *p, const struct val *list, const char *type,
                                    bool yes, const char *reason, struct str message)
 {
-    return kube_condition_set(p->a, list, type, yes ? "True" : "False", str_of(reason), message, -1,
-                              p->now);
+    return set_condition(p, list, type, yes ? "True" : "False", str_of(reason), message);
 }
 
 static int64_t add_saturated(int64_t sum, int64_t more)
@@ -186,10 +214,7 @@ static const struct val *with_head_ready(struct pass *p, const struct val *list)
         reason = trouble;
         message = arena_strf(p->a, "%.*s; %.*s", STR_ARG(message), STR_ARG(detail));
     }
-    if (!reason.n)
-        reason = STR("Unknown");
-    return kube_condition_set(p->a, list, "HeadPodReady", status.p ? status.p : "Unknown", reason,
-                              message, -1, p->now);
+    return set_condition(p, list, "HeadPodReady", status.p ? status.p : "Unknown", reason, message);
 }
 
 static const struct val *with_suspension(struct pass *p, const struct val *list, size_t pods)
@@ -233,9 +258,9 @@ static const struct val *with_conditions(struct pass *p, const struct val *list,
 {
     struct str failure = p->world->failure_reason;
     list = kube_condition_remove(p->a, list, "RayClusterSpecInvalid");
-    list = failure.n ? kube_condition_set(p->a, list, "ReplicaFailure", "True", failure,
-                                          p->world->failure_text, -1, p->now)
-                     : kube_condition_remove(p->a, list, "ReplicaFailure");
+    list = failure.n
+               ? set_condition(p, list, "ReplicaFailure", "True", failure, p->world->failure_text)
+               : kube_condition_remove(p->a, list, "ReplicaFailure");
     list = with_head_ready(p, list);
     if (!kube_condition_is(list, "RayClusterProvisioned", "True")) {
         bool all = t->pods > 0 && t->pods_ready == t->pods;
@@ -316,6 +341,6 @@ void pass_status_invalid(struct pass *p, const char *reason, struct str message)
 {
     const struct val *status = val_get(p->world->cluster, "status");
     const struct val *list = val_get(status, "conditions");
-    list = condition(p, list, "RayClusterSpecInvalid", true, reason, str_sub(message, 0, 1024));
+    list = condition(p, list, "RayClusterSpecInvalid", true, reason, utf8_cut(message, 1024));
     write_if_changed(p, val_set(p->a, status, "conditions", list));
 }

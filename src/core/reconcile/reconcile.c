@@ -2,6 +2,10 @@
  * Facts: KubeRay 1.6 raycluster_controller.go. Read next: pods.c, cluster_status.c. */
 #include "core/reconcile/internal.h"
 
+#include "base/utf8.h"
+
+#define EVENT_NOTE_MAX_BYTES 1024 /* k8s.io/kubernetes pkg/apis/core/validation/events.go */
+
 /* --- adding to the plan */
 
 struct plan_action *pass_add(struct pass *p, enum plan_verb verb, unsigned stage)
@@ -24,15 +28,14 @@ const struct val *reconcile_event(struct arena *a, const struct val *cluster, bo
                 val_text(a, "RayCluster"), "name", val_string(a, kube_name(cluster)), "namespace",
                 val_string(a, kube_ns(cluster)), "uid", val_string(a, kube_uid(cluster)),
                 "resourceVersion", val_string(a, kube_resource_version(cluster)));
-    return val_obj(
-        a, "apiVersion", val_text(a, "events.k8s.io/v1"), "kind", val_text(a, "Event"), "metadata",
-        val_obj(a, "generateName", val_textf(a, "%.*s.", STR_ARG(kube_name(cluster))), "namespace",
-                val_string(a, kube_ns(cluster))),
-        "eventTime", val_string(a, time_rfc3339_micro(a, now)), "reportingController",
-        val_text(a, "raycluster-controller"), "reportingInstance",
-        val_text(a, "raycluster-controller"), "type", val_text(a, warning ? "Warning" : "Normal"),
-        "reason", val_text(a, reason), "action", val_text(a, action), "note",
-        val_string(a, str_sub(note, 0, 1024)), "regarding", regarding);
+    return val_obj(a, "apiVersion", val_text(a, "events.k8s.io/v1"), "kind", val_text(a, "Event"),
+                   "metadata", val_obj(a, "namespace", val_string(a, kube_ns(cluster))),
+                   "eventTime", val_string(a, time_rfc3339_micro(a, now)), "reportingController",
+                   val_text(a, "raycluster-controller"), "reportingInstance",
+                   val_text(a, "raycluster-controller"), "type",
+                   val_text(a, warning ? "Warning" : "Normal"), "reason", val_text(a, reason),
+                   "action", val_text(a, action), "note",
+                   val_string(a, utf8_cut(note, EVENT_NOTE_MAX_BYTES)), "regarding", regarding);
 }
 
 void pass_event(struct pass *p, bool warning, const char *reason, const char *action,
