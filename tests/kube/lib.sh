@@ -6,6 +6,9 @@ CACHE=${MOBULA_CACHE:-$HOME/.cache/mobula}
 KUBE_HOME=$CACHE/kube/$KUBE_VERSION
 # shellcheck disable=SC2034  # used by those who source this
 BIN=$KUBE_HOME/bin
+readonly KUBERAY_VERSION=v1.6.2
+# shellcheck disable=SC2034
+KUBERAY_CRDS=$CACHE/kube/kuberay-$KUBERAY_VERSION
 
 # Every cluster directory carries this file, so that nothing is ever removed from another one.
 # shellcheck disable=SC2034
