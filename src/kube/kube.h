@@ -52,6 +52,10 @@ const char *kube_check_dns1035_label(struct str s);
 const char *kube_check_qualified_name(struct str s); /* label and annotation keys */
 const char *kube_check_label_value(struct str s);
 
+/* The name of an event about `object`: "OBJECT.NUMBER" in hexadecimal, with the object's name cut so that
+ * the whole is a name. The number tells it from others, as nanoseconds do in client-go's recorder. */
+struct str kube_event_name(struct arena *a, struct str object, uint64_t number);
+
 /* --- owner references */
 /* {apiVersion, kind, name, uid, controller: true, blockOwnerDeletion: true} */
 const struct val *kube_owner_ref(struct arena *a, const struct val *owner);

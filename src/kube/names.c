@@ -5,6 +5,7 @@
 
 #define LABEL_MAX_BYTES     63
 #define SUBDOMAIN_MAX_BYTES 253
+#define EVENT_NUMBER_BYTES  17 /* a dot and 64 bits */
 
 #define DNS1123_LABEL_RULE                                                                         \
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and "   \
@@ -117,4 +118,13 @@ const char *kube_check_label_value(struct str s)
     if (s.n > LABEL_MAX_BYTES)
         return "must be no more than 63 characters";
     return s.n == 0 || is_name_part(s) ? NULL : LABEL_VALUE_RULE;
+}
+
+/* Source: client-go tools/events eventRecorderImpl.makeEvent. */
+struct str kube_event_name(struct arena *a, struct str object, uint64_t number)
+{
+    size_t n = MIN_OF(object.n, (size_t)(SUBDOMAIN_MAX_BYTES - EVENT_NUMBER_BYTES));
+    while (n > 0 && !is_alphanumeric(object.p[n - 1]))
+        n--;
+    return arena_strf(a, "%.*s.%llx", STR_ARG(str_sub(object, 0, n)), (unsigned long long)number);
 }

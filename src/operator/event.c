@@ -11,16 +11,14 @@ static void event_done(void *ctx, int rc, const struct val *answer, const struct
 void event_send(struct operator_instance *op, const struct val *event)
 {
     struct arena *a cleanup(cleanup_arena) = arena_new();
-    struct str regarding = val_path_str(event, "regarding.name");
     uint64_t nano = (uint64_t)loop_wall_ms(op->loop) * 1000000 + loop_random(op->loop) % 1000000;
-    const struct val *name =
-        val_textf(a, "%.*s.%llx", STR_ARG(regarding), (unsigned long long)nano);
+    struct str name = kube_event_name(a, val_path_str(event, "regarding.name"), nano);
     struct kube_call call = {.verb = KUBE_CREATE,
                              .group = "events.k8s.io",
                              .version = "v1",
                              .plural = "events",
                              .ns = kube_ns(event),
                              .field_manager = STR("mobula"),
-                             .body = val_set_path(a, event, "metadata.name", name)};
+                             .body = val_set_path(a, event, "metadata.name", val_string(a, name))};
     kube_request(op->api, &call, event_done, NULL);
 }

@@ -133,9 +133,8 @@ void event_emit(struct runtime *rt, const char *component, const struct val *obj
             forget_all(e);
         known = xcalloc(1, sizeof *known);
         known->count = 1;
-        snprintf(known->name, sizeof known->name, "%.*s.%016llx",
-                 (int)MIN_OF(kube_name(object).n, (size_t)230), kube_name(object).p,
-                 (unsigned long long)loop_random(rt->loop));
+        struct str name = kube_event_name(e->scratch, kube_name(object), loop_random(rt->loop));
+        snprintf(known->name, sizeof known->name, "%.*s", STR_ARG(name));
         map_set(&e->known, key, known);
         send_new(e, component, object, field, is_warning, reason, str_of(message), known);
     }

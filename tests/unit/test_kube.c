@@ -94,6 +94,10 @@ static void names_are_checked(void **state)
     assert_string_equal(kube_check_dns1123_subdomain(repeat(a, 'a', 254)),
                         "must be no more than 253 characters");
     assert_non_null(kube_check_label_value((struct str){"a\0b", 3}));
+    assert_string_equal(kube_event_name(a, STR("my.cluster"), 0x18a2).p, "my.cluster.18a2");
+    struct str dotted = str_sub(repeat(a, 'a', 300), 0, 253);
+    ((char *)dotted.p)[235] = '.'; /* the last byte that is kept */
+    assert_null(kube_check_dns1123_subdomain(kube_event_name(a, dotted, UINT64_MAX)));
     arena_free(a);
 }
 

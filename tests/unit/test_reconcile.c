@@ -510,6 +510,26 @@ static void test_waiting_container_names_the_reason(void **state)
     scene_done(&s);
 }
 
+/* metav1.Condition: reason and message are required. One without has the whole status refused. */
+static void test_conditions_are_complete(void **state)
+{
+    struct scene s;
+    scene_of(&s, one_group);
+    set(&s, "spec.workerGroupSpecs[0].replicas", "0");
+    set(&s, "status", "{conditions: [{type: Kept, status: 'True', reason: R}]}");
+    const struct val *pod = add_pod(&s, "h", RAY_HEAD_GROUP, "pending");
+    s.pods[0] = val_set(s.a, pod, "status",
+                        yaml(s.a, "{phase: Pending, conditions: [{type: Ready, status: 'False', "
+                                  "reason: '2 bad: words!'}]}"));
+    reconcile(&s);
+    assert_condition(&s, "HeadPodReady", "False", "Unknown");
+    VAL_EACH_ITEM (one, val_get(status_of(&s), "conditions")) {
+        assert_true(val_is(val_get(one, "message"), VAL_STRING));
+        assert_true(val_as_str(val_get(one, "reason")).n > 0);
+    }
+    scene_done(&s);
+}
+
 /* --- recreate */
 
 static void test_recreate(void **state)
@@ -673,6 +693,7 @@ int main(void)
         cmocka_unit_test(test_ready_can_turn_false),
         cmocka_unit_test(test_failure_is_a_condition_until_it_is_over),
         cmocka_unit_test(test_waiting_container_names_the_reason),
+        cmocka_unit_test(test_conditions_are_complete),
         cmocka_unit_test(test_recreate),
         cmocka_unit_test(test_native_mode_has_no_sidecar),
         cmocka_unit_test(test_ray_start),

@@ -39,6 +39,17 @@ static const struct val *set_condition(struct pass *p, const struct val *list, c
                               -1, p->now);
 }
 
+/* One that an older writer left without a message would have every later status refused. */
+static const struct val *with_messages(struct pass *p, const struct val *list)
+{
+    for (size_t i = 0; i < val_len(list); i++) {
+        const struct val *one = val_at(list, i);
+        if (val_is(one, VAL_OBJECT) && !val_get(one, "message"))
+            list = val_set_at(p->a, list, i, val_set(p->a, one, "message", val_text(p->a, "")));
+    }
+    return list;
+}
+
 static const struct val *condition(struct pass *p, const struct val *list, const char *type,
                                    bool yes, const char *reason, struct str message)
 {
@@ -257,7 +268,7 @@ static const struct val *with_conditions(struct pass *p, const struct val *list,
                                          const struct tally *t)
 {
     struct str failure = p->world->failure_reason;
-    list = kube_condition_remove(p->a, list, "RayClusterSpecInvalid");
+    list = kube_condition_remove(p->a, with_messages(p, list), "RayClusterSpecInvalid");
     list = failure.n
                ? set_condition(p, list, "ReplicaFailure", "True", failure, p->world->failure_text)
                : kube_condition_remove(p->a, list, "ReplicaFailure");
@@ -340,7 +351,7 @@ void pass_status(struct pass *p)
 void pass_status_invalid(struct pass *p, const char *reason, struct str message)
 {
     const struct val *status = val_get(p->world->cluster, "status");
-    const struct val *list = val_get(status, "conditions");
+    const struct val *list = with_messages(p, val_get(status, "conditions"));
     list = condition(p, list, "RayClusterSpecInvalid", true, reason, utf8_cut(message, 1024));
     write_if_changed(p, val_set(p->a, status, "conditions", list));
 }
