@@ -378,6 +378,13 @@ static void verify_peer(gnutls_session_t session, struct httpd_peer *peer)
     gnutls_x509_crt_deinit(cert);
 }
 
+struct buf httpd_take_body(struct httpd_request *r)
+{
+    struct buf body = r->body;
+    r->body = BUF_INIT(r->body.max_bytes);
+    return body;
+}
+
 const struct httpd_peer *httpd_peer(struct httpd_request *r)
 {
     static const struct httpd_peer nobody = {0};
@@ -427,6 +434,15 @@ void httpd_respond(struct httpd_request *r, int status, const char *content_type
 {
     struct MHD_Response *response =
         MHD_create_response_from_buffer(body.n, (void *)body.p, MHD_RESPMEM_MUST_COPY);
+    answer(r, status, content_type, response);
+}
+
+void httpd_respond_buf(struct httpd_request *r, int status, const char *content_type,
+                       struct buf *body)
+{
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(body->n, body->p, MHD_RESPMEM_MUST_FREE);
+    *body = BUF_INIT(body->max_bytes);
     answer(r, status, content_type, response);
 }
 

@@ -55,6 +55,8 @@ httpd_uri(const struct httpd_request *request); /* raw: path and query, escapes 
 struct str httpd_header(const struct httpd_request *request,
                         const char *name); /* STR_NULL when absent */
 struct str httpd_body(const struct httpd_request *request);
+struct buf
+httpd_take_body(struct httpd_request *request); /* the caller frees it; httpd_body is empty then */
 const struct httpd_peer *httpd_peer(struct httpd_request *request); /* verified once a connection */
 void httpd_set_close(struct httpd_request *request, loop_fn on_close, void *ctx);
 
@@ -62,6 +64,9 @@ void httpd_set_close(struct httpd_request *request, loop_fn on_close, void *ctx)
 void httpd_add_header(struct httpd_request *request, const char *name, const char *value);
 void httpd_respond(struct httpd_request *request, int status, const char *content_type,
                    struct str body);
+/* The same, without a copy: takes over what body holds. */
+void httpd_respond_buf(struct httpd_request *request, int status, const char *content_type,
+                       struct buf *body);
 
 /* Bytes that several streams hold at once; encoded once. */
 struct httpd_bytes {

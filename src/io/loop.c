@@ -44,6 +44,11 @@ void loop_turn(struct loop *loop, int64_t wait_ms)
     loop->ops->turn(loop, wait_ms);
 }
 
+int64_t loop_longest_turn_us(struct loop *loop, bool again)
+{
+    return loop->ops->longest_turn_us ? loop->ops->longest_turn_us(loop, again) : 0;
+}
+
 static void deferred_grow(struct loop *loop)
 {
     size_t size = loop->size ? loop->size * 2 : 64;

@@ -26,6 +26,9 @@ void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
 /* One turn that waits at most wait_ms; for tests and nested tools. */
 void loop_turn(struct loop *loop, int64_t wait_ms);
+/* The longest turn so far, in CPU time of the loop's thread (waiting and other programs do not count). `again`: the
+ * next question is about the turns from here on. Sim: 0. */
+int64_t loop_longest_turn_us(struct loop *loop, bool again);
 void loop_sim_run(struct loop *loop, time_ms until);
 
 typedef void (*loop_fn)(void *ctx);

@@ -12,7 +12,8 @@ struct loop_ops {
     void (*run)(struct loop *loop);
     void (*stop)(struct loop *loop);
     void (*turn)(struct loop *loop, int64_t wait_ms);
-    void (*wake)(struct loop *loop); /* something was deferred */
+    int64_t (*longest_turn_us)(struct loop *loop, bool again); /* NULL: not measured */
+    void (*wake)(struct loop *loop);                           /* something was deferred */
     struct loop_timer *(*timer_new)(struct loop *loop, int64_t delay_ms, int64_t period_ms,
                                     loop_fn fn, void *ctx);
     void (*timer_free)(struct loop *loop, struct loop_timer *timer);

@@ -15,6 +15,8 @@ struct uv_loop_own {
     uv_loop_t uv;
     uv_idle_t idle;
     uv_timer_t turn; /* bounds loop_turn */
+    uv_prepare_t meter;
+    int64_t turn_began_us, longest_turn_us; /* CPU time of the thread */
     bool idle_on, turn_over;
 };
 
@@ -116,6 +118,26 @@ static void uv_turn(struct loop *loop, int64_t wait_ms)
     uv_timer_start(&l->turn, on_turn_over, (uint64_t)wait_ms, 0);
     uv_run(&l->uv, UV_RUN_ONCE);
     uv_timer_stop(&l->turn);
+}
+
+/* A turn is from one wait for descriptors to the next; the wait itself takes no CPU time. */
+static void on_meter(uv_prepare_t *meter)
+{
+    struct uv_loop_own *l = container_of(meter, struct uv_loop_own, meter);
+    struct timespec spent;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+    int64_t at_us = (int64_t)spent.tv_sec * 1000000 + spent.tv_nsec / 1000;
+    if (l->turn_began_us > 0)
+        l->longest_turn_us = MAX_OF(l->longest_turn_us, at_us - l->turn_began_us);
+    l->turn_began_us = at_us;
+}
+
+static int64_t uv_longest_turn_us(struct loop *loop, bool again)
+{
+    int64_t longest = own(loop)->longest_turn_us;
+    if (again)
+        own(loop)->longest_turn_us = 0;
+    return longest;
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -272,6 +294,7 @@ static const struct loop_ops uv_ops = {
     .run = uv_run_all,
     .stop = uv_stop_run,
     .turn = uv_turn,
+    .longest_turn_us = uv_longest_turn_us,
     .wake = uv_wake,
     .timer_new = uv_timer_make,
     .timer_free = uv_timer_drop,
@@ -291,5 +314,8 @@ struct loop *loop_new_uv(void)
         BUG("uv_loop_init failed");
     uv_idle_init(&loop->uv, &loop->idle);
     uv_timer_init(&loop->uv, &loop->turn);
+    uv_prepare_init(&loop->uv, &loop->meter);
+    uv_prepare_start(&loop->meter, on_meter);
+    uv_unref((uv_handle_t *)&loop->meter);
     return &loop->base;
 }

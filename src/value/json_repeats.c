@@ -3,6 +3,7 @@
  *
  * The text has been through val_parse_json, so it is known to be JSON of bounded depth. */
 #include "base/map.h"
+#include "base/pace.h"
 #include "base/vec.h"
 #include "value/internal.h"
 
@@ -74,6 +75,7 @@ void val_json_repeats(struct arena *a, struct str text, struct val_texts *ret)
     s->found = &found;
     for (size_t i = 0; i < text.n;) {
         bool is_key;
+        pace_step();
         if (text.p[i] != '"') {
             see_mark(s, text.p[i++]);
             continue;

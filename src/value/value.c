@@ -8,16 +8,19 @@
  * nodes wait in a list of their size. Under AddressSanitizer every node is malloc's, so that a use
  * after the last unref is caught.
  *
- * The table is open addressing with linear probing over a size that grows by half. A node that loses
+ * The table is open addressing with linear probing over shards that grow by half. A node that loses
  * its last reference leaves at once; its children follow through a list, not through recursion.
  *
  * Read next: value_read.c, value_change.c, json.c. */
 #include "value/internal.h"
 
+#include "base/pace.h"
+
 #include <math.h>
 #include <stdarg.h>
 
-#define TABLE_MIN_SLOTS 256u
+#define SHARDS          256u
+#define SHARD_MIN_SLOTS 8u
 #define SLAB_BYTES      (64u << 10)
 #define SLAB_MAX_NODE   512u /* larger nodes are malloc's */
 #define SLAB_STEP       8u
@@ -37,10 +40,15 @@ struct slab {
     struct slab *next;
 };
 
-static struct {
+/* The table in parts, by the first byte of the hash: to grow one is short work however many values there are. */
+struct shard {
     const struct val **slots;
-    size_t size;
-    size_t n;
+    size_t size, n;
+};
+
+static struct {
+    struct shard shards[SHARDS];
+    size_t slots, n; /* of all shards */
     size_t node_bytes;
     struct slab *slabs;
     char *free_at; /* unused rest of the newest slab */
@@ -146,54 +154,61 @@ static void node_free(void *node, size_t bytes)
 
 /* --- the table */
 
-static size_t table_home(uint64_t hash)
+static struct shard *shard_of(uint64_t hash)
 {
-    return (size_t)(((unsigned __int128)hash * table.size) >> 64);
+    return &table.shards[hash >> 56];
 }
 
-static size_t table_next(size_t i)
+static size_t shard_home(const struct shard *shard, uint64_t hash)
 {
-    return i + 1 == table.size ? 0 : i + 1;
+    return (size_t)(((unsigned __int128)(hash << 8) * shard->size) >> 64);
 }
 
-static void table_put(const struct val *v)
+static size_t shard_next(const struct shard *shard, size_t i)
 {
-    size_t i = table_home(v->hash);
-    while (table.slots[i])
-        i = table_next(i);
-    table.slots[i] = v;
+    return i + 1 == shard->size ? 0 : i + 1;
 }
 
-static void table_resize(size_t size)
+static void shard_put(struct shard *shard, const struct val *v)
 {
-    const struct val **old = table.slots;
-    size_t old_size = table.size;
-    table.slots = xcalloc(size, sizeof(*table.slots));
-    table.size = size;
-    for (size_t i = 0; i < old_size; i++)
-        if (old[i])
-            table_put(old[i]);
-    free(old);
+    size_t i = shard_home(shard, v->hash);
+    while (shard->slots[i])
+        i = shard_next(shard, i);
+    shard->slots[i] = v;
+}
+
+static void shard_resize(struct shard *shard, size_t size)
+{
+    struct shard old = *shard;
+    shard->slots = xcalloc(size, sizeof(*shard->slots));
+    shard->size = size;
+    table.slots += size - old.size;
+    for (size_t i = 0; i < old.size; i++)
+        if (old.slots[i])
+            shard_put(shard, old.slots[i]);
+    free(old.slots);
 }
 
 static void table_drop(const struct val *v)
 {
-    size_t hole = table_home(v->hash);
-    while (table.slots[hole] != v)
-        hole = table_next(hole);
+    struct shard *shard = shard_of(v->hash);
+    size_t hole = shard_home(shard, v->hash);
+    while (shard->slots[hole] != v)
+        hole = shard_next(shard, hole);
     /* Close the gap: an entry may move up when its home is not between the gap and itself. */
-    for (size_t i = table_next(hole); table.slots[i]; i = table_next(i)) {
-        size_t home = table_home(table.slots[i]->hash);
+    for (size_t i = shard_next(shard, hole); shard->slots[i]; i = shard_next(shard, i)) {
+        size_t home = shard_home(shard, shard->slots[i]->hash);
         bool stays = hole <= i ? hole < home && home <= i : hole < home || home <= i;
         if (stays)
             continue;
-        table.slots[hole] = table.slots[i];
+        shard->slots[hole] = shard->slots[i];
         hole = i;
     }
-    table.slots[hole] = NULL;
+    shard->slots[hole] = NULL;
+    shard->n--;
     table.n--;
-    if (table.size > TABLE_MIN_SLOTS * 4 && table.n < table.size / 4)
-        table_resize(table.size / 2);
+    if (shard->size > SHARD_MIN_SLOTS * 4 && shard->n < shard->size / 4)
+        shard_resize(shard, shard->size / 2);
 }
 
 static uint64_t mix(uint64_t h)
@@ -216,11 +231,13 @@ static const struct val *intern(enum val_type type, size_t n, uint64_t hash, str
                                 struct str second, bool *ret_found)
 {
     INVARIANT(n <= VAL_MAX_N);
-    if ((table.n + 1) * 4 > table.size * 3)
-        table_resize(MAX_OF(table.size + table.size / 2, (size_t)TABLE_MIN_SLOTS));
-    size_t i = table_home(hash);
-    for (; table.slots[i]; i = table_next(i)) {
-        const struct val *v = table.slots[i];
+    pace_steps(1 + (first.n + second.n) / 64);
+    struct shard *shard = shard_of(hash);
+    if ((shard->n + 1) * 4 > shard->size * 3)
+        shard_resize(shard, MAX_OF(shard->size + shard->size / 2, (size_t)SHARD_MIN_SLOTS));
+    size_t i = shard_home(shard, hash);
+    for (; shard->slots[i]; i = shard_next(shard, i)) {
+        const struct val *v = shard->slots[i];
         const char *payload = val_payload(v);
         if (v->hash == hash && v->type == type && v->n == n &&
             memcmp(payload, first.p, first.n) == 0 &&
@@ -236,7 +253,8 @@ static const struct val *intern(enum val_type type, size_t n, uint64_t hash, str
     v->hash = hash;
     memcpy(v + 1, first.p, first.n);
     memcpy((char *)(v + 1) + first.n, second.p, second.n);
-    table.slots[i] = v;
+    shard->slots[i] = v;
+    shard->n++;
     table.n++;
     *ret_found = false;
     return v;
@@ -272,6 +290,7 @@ void val_unref(const struct val *v)
     while (dead) {
         struct val *now = dead;
         dead = (struct val *)(uintptr_t)now->hash;
+        pace_steps(1 + now->n / 16u);
         bool is_object = now->type == VAL_OBJECT;
         if (is_object)
             dead = let_go(val_keys(now), dead);
@@ -315,7 +334,7 @@ size_t val_live_count(void)
 
 size_t val_live_bytes(void)
 {
-    return table.node_bytes + table.size * sizeof(*table.slots);
+    return table.node_bytes + table.slots * sizeof(void *);
 }
 
 /* --- makers that hand over references */
@@ -413,6 +432,7 @@ static void members_sort(struct val_member *members, struct val_member *spare, s
     members_sort(members, spare, half);
     members_sort(members + half, spare, n - half);
     memcpy(spare, members, half * sizeof(*members));
+    pace_steps(n / 2);
     size_t left = 0, right = half, out = 0;
     while (left < half && right < n)
         members[out++] =

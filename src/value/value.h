@@ -12,7 +12,7 @@
  * The table of known values is the process's, like malloc's heap: no observable state. One thread
  * only (the loop's). docs/decisions/0002-values-are-interned.md.
  *
- * Read next: value/json.c, value/yaml.c, value/json_patch.c. */
+ * Read next: value/json_read.c, value/yaml.c, value/json_patch.c. */
 #pragma once
 
 #include "base/arena.h"
@@ -131,7 +131,7 @@ const struct val *val_set_members(struct arena *a, const struct val *v,
 /* Members of `over` win; nested objects are merged, arrays replaced; null in `over` stays null. */
 const struct val *val_merge(struct arena *a, const struct val *base, const struct val *over);
 
-/* --- JSON text (json-c). Errors: ERR_BAD_REQUEST with "line L, column C: what". */
+/* --- JSON text. Errors: ERR_BAD_REQUEST with "line L, column C: what". */
 int val_parse_json(struct arena *a, struct str text, const struct val **ret,
                    struct err *err) MUST_USE;
 /* Keys that stand again in the same object, as "spec.containers[0].name"; of text that was parsed. */

@@ -4,6 +4,8 @@
  * callers can read deep into objects that outsiders wrote. Read next: value_change.c. */
 #include "value/internal.h"
 
+#include "base/pace.h"
+
 #include <math.h>
 
 enum val_type val_type(const struct val *v)
@@ -77,6 +79,7 @@ bool val_find_key(const struct val *object, struct str key, size_t *ret_i)
 {
     const struct val *const *keys = val_items(val_keys(object));
     size_t low = 0, high = object->n;
+    pace_step();
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         int order = str_cmp(val_bytes(keys[middle]), key);

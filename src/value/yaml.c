@@ -10,6 +10,7 @@
  *
  * Read next: yaml_scalar.c, yaml_out.c. */
 #include "base/map.h"
+#include "base/pace.h"
 #include "base/vec.h"
 #include "base/base64.h"
 #include "base/utf8.h"
@@ -29,6 +30,7 @@ struct reader {
     struct arena *arena; /* of this parse alone */
     const char *name;
     struct str text;
+    size_t taken; /* of the text, by the parser */
     struct map anchors;
     size_t nodes;
     unsigned depth;
@@ -264,6 +266,7 @@ static bool is_merge_key(const yaml_event_t *event)
 
 static int next_event(struct reader *r, yaml_event_t *event)
 {
+    pace_steps(4);
     return yaml_parser_parse(&r->parser, event) ? 0 : fail_parser(r);
 }
 
@@ -311,6 +314,7 @@ static void merge_map(struct reader *r, struct entries *all, yaml_mark_t mark,
 {
     for (size_t i = 0; i < val_len(map); i++) {
         struct entry e = {val_key_at(map, i), val_member_at(map, i), mark, all->n, true};
+        pace_step();
         vec_push(all, r->arena, e);
     }
 }
@@ -333,6 +337,7 @@ static int merge_value(struct reader *r, struct entries *all, yaml_mark_t mark, 
 static int compare_entries(const void *left, const void *right)
 {
     const struct entry *a = left, *b = right;
+    pace_step();
     int order = str_cmp(a->key, b->key);
     return order ? order : (a->order > b->order) - (a->order < b->order);
 }
@@ -477,6 +482,22 @@ static int read_documents(struct reader *r, struct documents *ret)
     }
 }
 
+/* Text for the parser, in pieces: one scalar may be as long as the document, and here is where its reading can
+ * be paused. */
+#define PIECE_BYTES 1024
+
+static int give_piece(void *ctx, unsigned char *to, size_t size, size_t *ret_n)
+{
+    struct reader *r = ctx;
+    struct str piece = str_sub(r->text, r->taken, r->taken + MIN_OF(size, (size_t)PIECE_BYTES));
+    if (piece.n)
+        memcpy(to, piece.p, piece.n);
+    r->taken += piece.n;
+    *ret_n = piece.n;
+    pace_steps(piece.n);
+    return 1;
+}
+
 static int parse_documents(struct arena *mine, const char *name, struct str text,
                            struct documents *ret, struct err *err)
 {
@@ -485,7 +506,7 @@ static int parse_documents(struct arena *mine, const char *name, struct str text
                        text.n, VAL_MAX_TEXT_BYTES);
     struct reader r = {.arena = mine, .name = name, .text = text, .err = err};
     INVARIANT(yaml_parser_initialize(&r.parser));
-    yaml_parser_set_input_string(&r.parser, (const unsigned char *)(text.p ? text.p : ""), text.n);
+    yaml_parser_set_input(&r.parser, give_piece, &r);
     int result = read_documents(&r, ret);
     yaml_parser_delete(&r.parser);
     map_done(&r.anchors);

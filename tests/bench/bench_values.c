@@ -129,7 +129,7 @@ int main(int argc, char **argv)
     if (!understood || !read_template(argc > 2 ? argv[2] : WORKER_POD, a, &template))
         return 2;
     const struct val **pods = xcalloc(count, sizeof(*pods));
-    val_unref(read_pod(template, &text, 0)); /* json-c's and stdio's own first allocations */
+    val_unref(read_pod(template, &text, 0)); /* stdio's own first allocations */
     double heap_before = heap_mb(), rss_before = rss_mb(), bytes = 0, start = now_ms();
     for (unsigned i = 0; i < count; i++) {
         pods[i] = read_pod(template, &text, i);
