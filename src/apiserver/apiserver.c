@@ -131,6 +131,7 @@ static int start(struct apiserver *server, const struct apiserver_config *config
     }
     if (rc < 0)
         return rc;
+    server->tasks = tasks_new(server->loop);
     server->hub = watch_hub_new(server);
     load_crds(server);
     server->gc = gc_new(server);
@@ -172,6 +173,7 @@ struct apiserver *apiserver_free(struct apiserver *server)
     if (!server)
         return NULL;
     server->stopping = true;
+    server->tasks = tasks_free(server->tasks);
     httpd_free(server->httpd);
     if (server->store)
         store_subscribe(server->store, NULL, NULL);

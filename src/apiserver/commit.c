@@ -20,6 +20,18 @@ const struct val *stored_object(const struct apiserver *server, const struct res
     return item ? item->value : NULL;
 }
 
+/* A custom kind may have gone while the request was paused. */
+static int check_served(struct api_request *rq)
+{
+    const struct kube_resource *k = &rq->resource->kube;
+    if (!rq->resource->crd || resources_find(&rq->server->resources, str_of(k->group),
+                                             str_of(k->version), str_of(k->plural)))
+        return 0;
+    return api_fail_details(rq, 404, "NotFound",
+                            STR("the server could not find the requested resource"),
+                            val_empty_object());
+}
+
 int commit_put(struct api_request *rq, struct str ns, struct str name, const struct val *object,
                const struct val **ret)
 {
@@ -29,6 +41,9 @@ int commit_put(struct api_request *rq, struct str ns, struct str name, const str
         *ret = object;
         return 0;
     }
+    int rc = check_served(rq);
+    if (rc < 0)
+        return rc;
     const struct val *done = with_revision(rq->arena, object, store_next_revision(store));
     if (store_put(store, rq->resource->table, ns, name, done, &err) < 0)
         return api_fail_err(rq, &err);

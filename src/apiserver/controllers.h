@@ -5,8 +5,6 @@
 #include "apiserver/apiserver.h"
 #include "store/store.h"
 
-#define API_MAX_GC_STEPS 64 /* per turn of the loop */
-
 struct gc;
 struct gc *gc_new(struct apiserver *server);
 struct gc *gc_free(struct gc *gc);

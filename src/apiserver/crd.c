@@ -7,6 +7,8 @@
 #include "apiserver/watch.h"
 #include "apiserver/write.h"
 
+#include "base/pace.h"
+
 static const struct val *lower(struct arena *a, struct str s)
 {
     char *text = arena_alloc(a, s.n + 1);
@@ -132,9 +134,14 @@ static void drop_objects(struct apiserver *server, struct str group, struct str 
     VEC(const struct val *) all = {0};
     for (size_t i = 0; r && i < range.n; i++)
         vec_push(&all, a, val_keep(a, range.items[i]->value));
-    for (size_t i = 0; i < all.n; i++)
-        (void)api_internal(server, a, API_DELETE, r, kube_ns(all.items[i]), kube_name(all.items[i]),
-                           NULL, NULL);
+    (void)resource_ref(r);
+    for (size_t i = 0; i < all.n && !server->stopping; i++) {
+        struct arena *own cleanup(cleanup_arena) = arena_new();
+        (void)api_internal(server, own, API_DELETE, r, kube_ns(all.items[i]),
+                           kube_name(all.items[i]), NULL, NULL);
+        pace_point();
+    }
+    resource_unref(r);
 }
 
 struct gone_crd {
@@ -151,17 +158,26 @@ static void end_watches(struct apiserver *server, struct str crd_name)
     }
 }
 
-static void on_crd_gone(void *ctx)
+static void drop_kind(void *ctx)
 {
     struct gone_crd *gone = ctx;
     struct apiserver *server = gone->server;
-    if (apiserver_deferred_runs(server)) {
-        struct str name = kube_name(gone->crd);
-        drop_objects(server, val_path_str(gone->crd, "spec.group"),
-                     val_path_str(gone->crd, "spec.names.plural"));
-        if (!store_get(server->store, "customresourcedefinitions", STR_NULL, name))
-            resources_set_crd(&server->resources, name, NULL);
-        server->discovery_version++;
+    struct str name = kube_name(gone->crd);
+    drop_objects(server, val_path_str(gone->crd, "spec.group"),
+                 val_path_str(gone->crd, "spec.names.plural"));
+    if (!store_get(server->store, "customresourcedefinitions", STR_NULL, name))
+        resources_set_crd(&server->resources, name, NULL);
+    server->discovery_version++;
+    val_unref(gone->crd);
+    free(gone);
+}
+
+static void on_crd_gone(void *ctx)
+{
+    struct gone_crd *gone = ctx;
+    if (apiserver_deferred_runs(gone->server)) {
+        tasks_run(gone->server->tasks, false, drop_kind, gone);
+        return;
     }
     val_unref(gone->crd);
     free(gone);

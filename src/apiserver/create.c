@@ -7,6 +7,7 @@
 #include "apiserver/schema.h"
 #include "apiserver/write.h"
 
+#include "base/pace.h"
 #include "base/rng.h"
 
 #define GENERATED_NAME_BASE_MAX 58 /* 63 - 5: apiserver pkg/storage/names */
@@ -151,15 +152,22 @@ int api_create(struct api_request *rq)
     object = meta_new(rq, object, rq->resource->kube.namespaced ? rq->ns : STR_NULL, name);
     if (rq->patch_type == KUBE_PATCH_APPLY && managed)
         object = val_set_path(rq->arena, object, "metadata.managedFields", managed);
+    pace_allow();
     object = shape_object(rq, object);
+    pace_forbid();
     rc = admit_create(rq, &object);
     if (rc < 0)
         return rc;
     struct api_causes causes = {.arena = rq->arena};
+    pace_allow();
     meta_check(rq, object, &causes);
     validate_object(rq, object, NULL, &causes);
+    pace_forbid();
     if (causes.items.n)
         return api_fail_invalid(rq, name, &causes);
+    rc = check_namespace(rq); /* again: it may have ended meanwhile */
+    if (rc < 0)
+        return rc;
     struct str ns = rq->resource->kube.namespaced ? rq->ns : STR_NULL;
     if (stored_object(rq->server, rq->resource, ns, name))
         return api_fail_exists(rq, name);

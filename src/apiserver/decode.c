@@ -10,6 +10,7 @@
 #include "apiserver/write.h"
 #include "base/base64.h"
 
+#include "base/pace.h"
 #include "kube/quantity.h"
 
 /* --- texts that have a form: quantities, times, base64 */
@@ -119,7 +120,9 @@ static int decode_custom(struct api_request *rq, const struct val **object)
     struct api_causes unknown = {.arena = rq->arena};
     if (!schema)
         return strict_faults(rq, NULL, 0);
+    pace_allow();
     *object = schema_prune(rq->arena, schema, *object, &unknown);
+    pace_forbid();
     VEC(struct str) fields = {0};
     for (size_t i = 0; i < unknown.items.n; i++)
         vec_push(&fields, rq->arena, unknown.items.items[i].field);
@@ -185,9 +188,11 @@ int decode_object(struct api_request *rq, const struct val **object)
         return strict_faults(rq, NULL, 0);
     bool known = is_known(rq, spec);
     const struct val *given = known ? val_set(rq->arena, *object, "spec", NULL) : *object;
+    pace_allow();
     type_check(rq->arena, type, given, &report);
     struct cleaner cleaner = {.a = rq->arena, .wrong = report.wrong};
     const struct val *cleaned = clean_type(&cleaner, type, given);
+    pace_forbid();
     if (cleaner.wrong.n)
         return api_fail(rq, ERR_BAD_REQUEST, "%s in version \"%s\" cannot be handled as a %s: %.*s",
                         k->kind, k->version, k->kind, STR_ARG(cleaner.wrong));

@@ -9,6 +9,8 @@
 #include "apiserver/select.h"
 #include "apiserver/write.h"
 
+#include "base/pace.h"
+
 struct delete_options {
     int64_t grace; /* seconds, -1: not said */
     struct str policy, uid, revision;
@@ -232,6 +234,25 @@ int api_delete(struct api_request *rq)
     return rc < 0 ? rc : delete_object(rq, &o, val_keep(rq->arena, object));
 }
 
+/* Of the object as it is by now; one that has gone, or another one of its name, is left alone. */
+static int delete_chosen(struct api_request *rq, const struct delete_options *o,
+                         const struct val *chosen)
+{
+    struct str ns = rq->resource->kube.namespaced ? kube_ns(chosen) : STR_NULL;
+    const struct val *now = stored_object(rq->server, rq->resource, ns, kube_name(chosen));
+    if (!now || !str_eq(kube_uid(now), kube_uid(chosen)))
+        return 0;
+    struct arena *whole = rq->arena; /* what one deletion needs goes with it */
+    rq->arena = arena_new();
+    int rc = delete_object(rq, o, val_keep(rq->arena, now));
+    const struct val *answer = val_ref(rq->answer);
+    arena_free(rq->arena);
+    rq->arena = whole;
+    rq->answer = answer ? val_keep(whole, answer) : NULL;
+    val_unref(answer);
+    return rc;
+}
+
 int api_delete_collection(struct api_request *rq)
 {
     struct delete_options o;
@@ -242,18 +263,20 @@ int api_delete_collection(struct api_request *rq)
     if (rc < 0)
         return rc;
     struct store_range range = store_list(rq->server->store, rq->resource->table, rq->ns);
-    VEC(const struct val *) chosen = {0};
-    for (size_t i = 0; i < range.n; i++) {
-        if (select_matches(&select, rq->resource, range.items[i]->value))
-            vec_push(&chosen, rq->arena, val_keep(rq->arena, range.items[i]->value));
-    }
-    const struct val *items = val_empty_array();
-    for (size_t i = 0; i < chosen.n; i++) {
-        rc = delete_object(rq, &o, chosen.items[i]);
+    VEC(const struct val *) all = {0}, chosen = {0};
+    for (size_t i = 0; i < range.n; i++)
+        vec_push(&all, rq->arena, val_keep(rq->arena, range.items[i]->value));
+    for (size_t i = 0; i < all.n && !rq->server->stopping; i++) {
+        const struct val *object = all.items[i];
+        if (!select_matches(&select, rq->resource, object))
+            continue;
+        vec_push(&chosen, rq->arena, object);
+        rc = delete_chosen(rq, &o, object);
         if (rc < 0)
             return rc;
+        pace_point();
     }
-    items = val_array(rq->arena, chosen.items, chosen.n);
+    const struct val *items = val_array(rq->arena, chosen.items, chosen.n);
     rq->status = 200;
     rq->answer = val_obj(rq->arena, "apiVersion", val_text(rq->arena, rq->resource->api_version),
                          "kind", val_text(rq->arena, rq->resource->kube.list_kind), "metadata",

@@ -3,6 +3,8 @@
 #include "apiserver/controllers.h"
 #include "apiserver/internal.h"
 
+#include "base/pace.h"
+
 #define EVENT_TTL_MS     (60 * 60 * 1000)
 #define EVENT_PERIOD_MS  (5 * 60 * 1000)
 #define EVENT_MAX_A_PASS 1000
@@ -19,7 +21,7 @@ static time_ms last_seen(const struct val *event)
     return last;
 }
 
-static void on_time(void *ctx)
+static void run_pass(void *ctx)
 {
     struct apiserver *server = ctx;
     struct arena *a cleanup(cleanup_arena) = arena_new();
@@ -31,9 +33,17 @@ static void on_time(void *ctx)
         if (last_seen(all.items[i]->value) < oldest)
             vec_push(&old, a, val_keep(a, all.items[i]->value));
     }
-    for (size_t i = 0; i < old.n; i++)
+    for (size_t i = 0; i < old.n && !server->stopping; i++) {
         (void)api_internal(server, a, API_DELETE, r, kube_ns(old.items[i]), kube_name(old.items[i]),
                            NULL, NULL);
+        pace_point();
+    }
+}
+
+static void on_time(void *ctx)
+{
+    struct apiserver *server = ctx;
+    tasks_run(server->tasks, false, run_pass, server);
 }
 
 void expire_start(struct apiserver *server)

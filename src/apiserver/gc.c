@@ -1,12 +1,14 @@
 /* Garbage: what an ownerReference's owner leaves behind, and the two finalizers of the propagation
  * policies (foregroundDeletion, orphan).
  *
- * An index from owner uid to dependents follows every change. Work is queued by name and done from the
- * loop, a bounded number of steps a turn; each step looks at the object as it is then (level-based).
+ * An index from owner uid to dependents follows every change. Work is queued by name and done in a task
+ * (io/task.h) that pauses between steps; each step looks at the object as it is then (level-based).
  * Source: k8s.io/kubernetes pkg/controller/garbagecollector/garbagecollector.go. */
 #include "apiserver/controllers.h"
 #include "apiserver/internal.h"
 #include "apiserver/write.h"
+
+#include "base/pace.h"
 
 #define GC_RETRY_MS 1000
 
@@ -16,7 +18,8 @@ struct key {
 };
 
 struct dependents {
-    VEC(struct key) items;
+    struct map
+        by_key; /* text of the key -> struct key; an object that names an owner twice is there once */
 };
 
 struct gc {
@@ -25,11 +28,16 @@ struct gc {
     struct map dependents; /* owner uid -> struct dependents */
     VEC(struct key) queue;
     size_t done; /* of the queue */
-    bool deferred, dead;
+    bool deferred, works, dead;
     struct loop_timer *retry;
 };
 
-static void work(void *ctx);
+static void on_work(void *ctx);
+
+static struct str key_text(const struct key *key)
+{
+    return (struct str){key->text, key->table.n + key->ns.n + key->name.n + 3};
+}
 
 static struct key key_new(struct str table, struct str ns, struct str name)
 {
@@ -48,12 +56,19 @@ static struct key key_new(struct str table, struct str ns, struct str name)
     return key;
 }
 
+static void key_free(struct key *key)
+{
+    if (key)
+        free(key->text);
+    free(key);
+}
+
 static void work_soon(struct gc *gc)
 {
-    if (gc->deferred || gc->retry)
+    if (gc->deferred || gc->works || gc->retry)
         return;
     gc->deferred = true;
-    loop_defer(gc->server->loop, work, gc);
+    loop_defer(gc->server->loop, on_work, gc);
 }
 
 static void enqueue(struct gc *gc, struct str table, struct str ns, struct str name)
@@ -70,8 +85,11 @@ static const struct dependents *dependents_of(const struct gc *gc, struct str ui
 static void enqueue_dependents(struct gc *gc, struct str uid)
 {
     const struct dependents *d = dependents_of(gc, uid);
-    for (size_t i = 0; d && i < d->items.n; i++)
-        enqueue(gc, d->items.items[i].table, d->items.items[i].ns, d->items.items[i].name);
+    void *item;
+    for (size_t cursor = 0; d && map_next(&d->by_key, &cursor, NULL, &item);) {
+        const struct key *key = item;
+        enqueue(gc, key->table, key->ns, key->name);
+    }
 }
 
 /* --- the index */
@@ -83,23 +101,22 @@ static void index_add(struct gc *gc, struct str uid, const struct store_event *e
         d = xcalloc(1, sizeof(*d));
         map_set(&gc->dependents, uid, d);
     }
-    vec_push(&d->items, NULL, key_new(e->table, e->ns, e->name));
+    struct key *key = xmalloc(sizeof(*key));
+    *key = key_new(e->table, e->ns, e->name);
+    key_free(map_set(&d->by_key, key_text(key), key));
 }
 
 static void index_remove(struct gc *gc, struct str uid, const struct store_event *e)
 {
     struct dependents *d = map_get(&gc->dependents, uid);
-    for (size_t i = 0; d && i < d->items.n; i++) {
-        struct key *key = &d->items.items[i];
-        if (!str_eq(key->name, e->name) || !str_eq(key->ns, e->ns) || !str_eq(key->table, e->table))
-            continue;
-        free(key->text);
-        vec_remove(&d->items, i);
-        break;
-    }
-    if (d && d->items.n == 0) {
+    if (!d)
+        return;
+    struct key wanted = key_new(e->table, e->ns, e->name);
+    key_free(map_remove(&d->by_key, key_text(&wanted)));
+    free(wanted.text);
+    if (d->by_key.n == 0) {
         map_remove(&gc->dependents, uid);
-        vec_done(&d->items);
+        map_done(&d->by_key);
         free(d);
     }
 }
@@ -137,10 +154,7 @@ void gc_event(struct gc *gc, const struct store_event *e)
     struct str uid = kube_uid(e->value);
     index_change(gc, e);
     if (e->change == STORE_DELETED) {
-        struct key *gone = map_remove(&gc->live, uid);
-        if (gone)
-            free(gone->text);
-        free(gone);
+        key_free(map_remove(&gc->live, uid));
         enqueue_dependents(gc, uid);
         const struct val *owners = owners_of(e->old);
         for (size_t i = 0; i < val_len(owners); i++) {
@@ -153,10 +167,7 @@ void gc_event(struct gc *gc, const struct store_event *e)
     if (e->change == STORE_ADDED && uid.n) {
         struct key *where = xmalloc(sizeof(*where));
         *where = key_new(e->table, e->ns, e->name);
-        struct key *before = map_set(&gc->live, uid, where);
-        if (before)
-            free(before->text);
-        free(before);
+        key_free(map_set(&gc->live, uid, where));
     }
     bool owners_changed = owners_of(e->value) != owners_of(e->old);
     if (waits_for_dependents(e->value) || (owners_changed && val_len(owners_of(e->value)) > 0))
@@ -206,24 +217,38 @@ static const struct val *object_at(struct gc *gc, const struct key *key,
     return *ret_r ? stored_object(gc->server, *ret_r, key->ns, key->name) : NULL;
 }
 
+/* Takes the owner off the first dependent that still names it. 1: done, 0: there is none. */
+static int orphan_one(struct gc *gc, struct str uid)
+{
+    const struct dependents *d = dependents_of(gc, uid);
+    const struct resource *r;
+    struct arena *a cleanup(cleanup_arena) = arena_new();
+    void *item = NULL;
+    size_t cursor = 0;
+    if (!d || !map_next(&d->by_key, &cursor, NULL, &item))
+        return 0;
+    const struct val *dependent = object_at(gc, item, &r);
+    if (!dependent)
+        return 0;
+    size_t before = d->by_key.n;
+    int rc = put_back(gc, a, r, without_owner(a, val_keep(a, dependent), uid));
+    if (rc < 0)
+        return rc;
+    return (d = dependents_of(gc, uid)) && d->by_key.n == before ? 0 : 1;
+}
+
 static int orphan_dependents(struct gc *gc, struct arena *a, const struct resource *r,
                              const struct val *object)
 {
     struct str uid = kube_uid(object);
-    const struct dependents *d;
-    while ((d = dependents_of(gc, uid)) && d->items.n) {
-        const struct resource *dependent_r;
-        const struct val *dependent = object_at(gc, &d->items.items[0], &dependent_r);
-        if (!dependent)
-            break;
-        size_t before = d->items.n;
-        int rc = put_back(gc, a, dependent_r, without_owner(a, val_keep(a, dependent), uid));
-        if (rc < 0)
-            return rc;
-        if ((d = dependents_of(gc, uid)) && d->items.n == before)
-            break;
-    }
-    return put_back(gc, a, r, without_finalizer(a, object, "orphan"));
+    int rc = 0;
+    (void)resource_ref(r);
+    while (!gc->server->stopping && (rc = orphan_one(gc, uid)) > 0)
+        pace_point();
+    if (rc == 0)
+        rc = put_back(gc, a, r, without_finalizer(a, object, "orphan"));
+    resource_unref(r);
+    return rc;
 }
 
 static bool blocks(const struct val *dependent, struct str uid)
@@ -242,14 +267,16 @@ static int delete_dependents(struct gc *gc, struct arena *a, const struct resour
     struct str uid = kube_uid(object);
     const struct dependents *d = dependents_of(gc, uid);
     bool blocked = false;
-    for (size_t i = 0; d && i < d->items.n; i++) {
+    void *item;
+    for (size_t cursor = 0; d && map_next(&d->by_key, &cursor, NULL, &item);) {
+        const struct key *key = item;
         const struct resource *dependent_r;
-        const struct val *dependent = object_at(gc, &d->items.items[i], &dependent_r);
+        const struct val *dependent = object_at(gc, key, &dependent_r);
         if (!dependent)
             continue;
         blocked = blocked || blocks(dependent, uid);
         if (!kube_is_deleting(dependent))
-            enqueue(gc, d->items.items[i].table, d->items.items[i].ns, d->items.items[i].name);
+            enqueue(gc, key->table, key->ns, key->name);
     }
     return blocked ? 0 : put_back(gc, a, r, without_finalizer(a, object, "foregroundDeletion"));
 }
@@ -302,31 +329,37 @@ static void on_retry(void *ctx)
     work_soon(gc);
 }
 
+/* Until the queue is empty; what is queued meanwhile is done too. */
 static void work(void *ctx)
 {
     struct gc *gc = ctx;
-    gc->deferred = false;
-    if (gc->dead) {
-        free(gc);
-        return;
-    }
-    struct arena *a cleanup(cleanup_arena) = arena_new();
-    for (size_t steps = 0; gc->done < gc->queue.n && steps < API_MAX_GC_STEPS; steps++) {
+    gc->works = true;
+    while (gc->done < gc->queue.n && !gc->server->stopping) {
+        struct arena *a cleanup(cleanup_arena) = arena_new();
         struct err err = ERR_INIT;
         if (store_writable(gc->server->store, &err) < 0) {
             gc->retry = loop_after(gc->server->loop, GC_RETRY_MS, on_retry, gc);
-            return;
+            break;
         }
         struct key key = gc->queue.items[gc->done++];
         (void)step(gc, a,
                    &key); /* a refusal (conflict, gone) means that it changed: it comes again */
         free(key.text);
+        pace_point();
     }
-    if (gc->done < gc->queue.n) {
-        work_soon(gc);
-        return;
-    }
-    gc->queue.n = gc->done = 0;
+    if (gc->done == gc->queue.n)
+        gc->queue.n = gc->done = 0;
+    gc->works = false;
+}
+
+static void on_work(void *ctx)
+{
+    struct gc *gc = ctx;
+    gc->deferred = false;
+    if (gc->dead)
+        free(gc);
+    else
+        tasks_run(gc->server->tasks, false, work, gc);
 }
 
 /* --- life */
@@ -358,15 +391,14 @@ struct gc *gc_free(struct gc *gc)
     struct str uid;
     void *item;
     while (map_next(&gc->live, &cursor, &uid, &item)) {
-        free(((struct key *)item)->text);
-        free(item);
+        key_free(item);
     }
     cursor = 0;
     while (map_next(&gc->dependents, &cursor, &uid, &item)) {
         struct dependents *d = item;
-        for (size_t i = 0; i < d->items.n; i++)
-            free(d->items.items[i].text);
-        vec_done(&d->items);
+        for (size_t inner = 0; map_next(&d->by_key, &inner, NULL, &item);)
+            key_free(item);
+        map_done(&d->by_key);
         free(d);
     }
     map_done(&gc->live);

@@ -137,7 +137,9 @@ int api_internal(struct apiserver *server, struct arena *a, enum api_verb verb,
                              .patch_type = KUBE_PATCH_MERGE,
                              .internal = true,
                              .now = loop_wall_ms(server->loop)};
+    (void)resource_ref(r); /* run may pause */
     int rc = run(&rq);
+    resource_unref(r);
     if (ret_answer)
         *ret_answer = rq.answer;
     return rc;

@@ -8,6 +8,7 @@
 #include "apiserver/failure.h"
 
 #include "apiserver/protobuf.h"
+#include "base/pace.h"
 
 #define PROTOBUF_TYPE "application/vnd.kubernetes.protobuf"
 
@@ -66,27 +67,47 @@ static bool accept_read(struct str header, struct accept *ret)
 
 /* --- answers */
 
+static void respond(struct http_exchange *x, int status, const char *type, struct buf *text)
+{
+    if (x->closed)
+        return;
+    httpd_set_close(x->request, NULL, NULL);
+    if (text->failed)
+        httpd_respond(x->request, 500, "text/plain", STR("the answer is too large\n"));
+    else
+        httpd_respond_buf(x->request, status, type, text);
+}
+
+static void respond_text(struct http_exchange *x, int status, struct str text)
+{
+    struct buf copy cleanup(buf_done) = BUF_INIT(API_MAX_ANSWER_BYTES);
+    buf_add(&copy, text);
+    respond(x, status, "text/plain; charset=utf-8", &copy);
+    exchange_free(x);
+}
+
 static void send_value(struct http_exchange *x, int status, const struct val *v)
 {
     struct buf text cleanup(buf_done) = BUF_INIT(API_MAX_ANSWER_BYTES);
+    pace_allow();
     if (x->accept.yaml)
         val_print_yaml(v, &text);
     else
         val_print_json(v, &text);
+    pace_forbid();
     buf_addc(&text, '\n');
-    if (text.failed) {
-        httpd_respond(x->request, 500, "text/plain", STR("the answer is too large\n"));
-        return;
-    }
-    httpd_add_header(x->request, "Cache-Control", "no-cache, private");
-    httpd_respond(x->request, status, x->accept.yaml ? "application/yaml" : "application/json",
-                  buf_str(&text));
+    if (!x->closed)
+        httpd_add_header(x->request, "Cache-Control", "no-cache, private");
+    respond(x, status, x->accept.yaml ? "application/yaml" : "application/json", &text);
 }
 
 void exchange_free(struct http_exchange *x)
 {
     resource_unref(x->resource);
+    buf_done(&x->body);
+    pace_allow();
     arena_free(x->arena);
+    pace_forbid();
     free(x);
 }
 
@@ -144,7 +165,7 @@ static void warn(struct http_exchange *x)
 {
     size_t total = 0;
     warn_deprecated(x);
-    for (size_t i = 0; i < x->rq.warnings.n; i++) {
+    for (size_t i = 0; i < x->rq.warnings.n && !x->closed; i++) {
         struct str text = quoted_warning(x->arena, x->rq.warnings.items[i]);
         total += text.n;
         if (total > API_MAX_WARNINGS_BYTES)
@@ -164,8 +185,16 @@ static void finish(struct http_exchange *x)
                  "must be 'Metadata', 'Object', 'None', or empty",
                  STR_ARG(include));
     bool plain = x->rq.status >= 400 || str_is(kube_kind(x->rq.answer), "Status");
-    send_value(x, x->rq.status, plain ? x->rq.answer : shaped(x, x->rq.answer));
+    pace_allow();
+    const struct val *answer = plain ? x->rq.answer : shaped(x, x->rq.answer);
+    pace_forbid();
+    send_value(x, x->rq.status, answer);
     exchange_free(x);
+}
+
+static void finish_task(void *ctx)
+{
+    finish(ctx);
 }
 
 static void on_durable(void *ctx, int rc, const struct err *err)
@@ -175,10 +204,9 @@ static void on_durable(void *ctx, int rc, const struct err *err)
         exchange_free(x);
         return;
     }
-    httpd_set_close(x->request, NULL, NULL);
     if (rc < 0)
         api_fail_err(&x->rq, err);
-    finish(x);
+    tasks_run(x->server->tasks, false, finish_task, x);
 }
 
 static void on_closed(void *ctx)
@@ -195,25 +223,38 @@ static struct str media_type(struct http_exchange *x)
     return str_split(&header, ';', &type) ? str_trim(type) : STR_NULL;
 }
 
+static int parse_text(struct http_exchange *x, struct str type, struct err *err)
+{
+    struct str text = buf_str(&x->body);
+    if (str_is(type, PROTOBUF_TYPE))
+        return protobuf_parse(x->arena, text, &x->rq.body, err);
+    if (str_ends(type, STR("yaml")))
+        return val_parse_yaml(x->arena, "body", text, &x->rq.body, err);
+    return val_parse_json(x->arena, text, &x->rq.body, err);
+}
+
 static int parse_body(struct http_exchange *x, struct str type)
 {
-    struct str text = httpd_body(x->request);
+    struct str text = buf_str(&x->body);
     struct err err = ERR_INIT;
-    bool yaml = str_ends(type, STR("yaml"));
+    bool yaml = str_ends(type, STR("yaml")), protobuf = str_is(type, PROTOBUF_TYPE);
     if (str_trim(text).n == 0)
         return 0;
-    bool protobuf = str_is(type, PROTOBUF_TYPE);
-    int rc = protobuf ? protobuf_parse(x->arena, text, &x->rq.body, &err)
-             : yaml   ? val_parse_yaml(x->arena, "body", text, &x->rq.body, &err)
-                      : val_parse_json(x->arena, text, &x->rq.body, &err);
+    type = arena_str(x->arena, type);
+    pace_allow();
+    int rc = parse_text(x, type, &err);
+    pace_forbid();
     if (rc < 0)
         return api_fail(&x->rq, ERR_BAD_REQUEST,
                         "the object provided is unrecognized (must be of type %s): %s",
                         x->rq.resource->kube.kind, err.text);
     bool whole_object = x->rq.verb == API_CREATE || x->rq.verb == API_UPDATE;
     if (whole_object && !yaml && !protobuf &&
-        !str_is(api_param(&x->rq, "fieldValidation"), "Ignore"))
+        !str_is(api_param(&x->rq, "fieldValidation"), "Ignore")) {
+        pace_allow();
         val_json_repeats(x->arena, text, &x->rq.repeated);
+        pace_forbid();
+    }
     return 0;
 }
 
@@ -230,7 +271,7 @@ static int read_body(struct http_exchange *x)
     bool known = type.n == 0 || str_is(type, "application/json") ||
                  str_is(type, "application/yaml") || str_is(type, PROTOBUF_TYPE) ||
                  str_is(type, "*/*");
-    bool empty = httpd_body(x->request).n == 0;
+    bool empty = x->body.n == 0;
     if (!patch && (known || empty))
         return parse_body(x, type);
     return api_fail(
@@ -265,26 +306,58 @@ static void answer_health(struct http_exchange *x)
     struct err err = ERR_INIT;
     bool ok = store_writable(x->server->store, &err) == 0;
     struct str text = ok ? STR("ok") : arena_strf(x->arena, "[-]store failed: %s\n", err.text);
-    httpd_respond(x->request, ok ? 200 : 500, "text/plain; charset=utf-8", text);
-    exchange_free(x);
+    respond_text(x, ok ? 200 : 500, text);
+}
+
+/* Prometheus' text form. The longest turn is that since the last scrape. */
+static void answer_metrics(struct http_exchange *x)
+{
+    double longest_s = (double)loop_longest_turn_us(x->server->loop, true) / 1e6;
+    struct str text = arena_strf(
+        x->arena,
+        "# HELP mobula_loop_longest_turn_seconds CPU time of the longest turn of the loop since "
+        "the "
+        "last scrape.\n# TYPE mobula_loop_longest_turn_seconds gauge\n"
+        "mobula_loop_longest_turn_seconds %.6f\n"
+        "# HELP mobula_values_bytes Memory of all values alive.\n# TYPE mobula_values_bytes gauge\n"
+        "mobula_values_bytes %zu\n",
+        longest_s, val_live_bytes());
+    respond_text(x, 200, text);
 }
 
 static void answer_aggregated(struct http_exchange *x, const struct val *v)
 {
     struct buf text cleanup(buf_done) = BUF_INIT(API_MAX_ANSWER_BYTES);
+    pace_allow();
     val_print_json(v, &text);
-    httpd_respond(x->request, 200,
-                  "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
-                  buf_str(&text));
+    pace_forbid();
+    respond(x, 200, "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList", &text);
     exchange_free(x);
 }
 
-static void answer_other(struct http_exchange *x, struct str path)
+static const struct val *other_value(struct http_exchange *x, bool *ret_aggregated)
 {
     struct arena *a = x->arena;
+    if (str_is(x->path, "/version") || str_is(x->path, "/version/"))
+        return version_value(a);
+    if (str_starts(x->path, STR("/openapi/v3")))
+        return openapi_v3_answer(x->server, a, x->path);
+    if (str_is(x->path, "/openapi/v2"))
+        return openapi_v2_answer(x->server, a);
+    return discovery_answer(x->server, a, x->path, x->accept.as == AS_AGGREGATED, ret_aggregated);
+}
+
+static void answer_other(void *ctx)
+{
+    struct http_exchange *x = ctx;
+    struct arena *a = x->arena;
+    struct str path = x->path;
+    if (x->closed) {
+        exchange_free(x);
+        return;
+    }
     struct str method = httpd_method(x->request);
     bool aggregated = false;
-    const struct val *v = NULL;
     if (!authorize_path(x->rq.user, arena_c(a, method), path)) {
         api_fail(&x->rq, ERR_FORBIDDEN, "forbidden: User \"%.*s\" cannot get path \"%.*s\"",
                  STR_ARG(x->rq.user->name), STR_ARG(path));
@@ -295,21 +368,17 @@ static void answer_other(struct http_exchange *x, struct str path)
         answer_health(x);
         return;
     }
-    if (str_is(path, "/version") || str_is(path, "/version/"))
-        v = version_value(a);
-    else if (str_starts(path, STR("/openapi/v3")))
-        v = openapi_v3_answer(x->server, a, path);
-    else if (str_is(path, "/openapi/v2"))
-        v = openapi_v2_answer(x->server, a);
-    else
-        v = discovery_answer(x->server, a, path, x->accept.as == AS_AGGREGATED, &aggregated);
+    if (str_is(path, "/metrics")) {
+        answer_metrics(x);
+        return;
+    }
+    const struct val *v = other_value(x, &aggregated);
     if (v && aggregated) {
         answer_aggregated(x, v);
         return;
     }
     if (!v) {
-        httpd_respond(x->request, 404, "text/plain; charset=utf-8", STR("404 page not found\n"));
-        exchange_free(x);
+        respond_text(x, 404, STR("404 page not found\n"));
         return;
     }
     send_value(x, 200, v);
@@ -318,10 +387,15 @@ static void answer_other(struct http_exchange *x, struct str path)
 
 /* --- the way of a request */
 
-static void run_resource(struct http_exchange *x)
+static void run_resource(void *ctx)
 {
+    struct http_exchange *x = ctx;
     struct api_request *rq = &x->rq;
     bool read_only = rq->verb == API_GET || rq->verb == API_LIST || rq->verb == API_WATCH;
+    if (x->closed) {
+        exchange_free(x);
+        return;
+    }
     if (!read_only && read_body(x) < 0) {
         exchange_fail(x);
         return;
@@ -340,8 +414,14 @@ static void run_resource(struct http_exchange *x)
         finish(x);
         return;
     }
-    httpd_set_close(x->request, on_closed, x);
     store_when_durable(x->server->store, on_durable, x);
+}
+
+/* Needs much memory for as long as it takes. */
+static bool is_large(const struct http_exchange *x)
+{
+    return x->body.n > API_LARGE_BODY_BYTES || x->rq.verb == API_LIST ||
+           x->rq.verb == API_DELETE_COLLECTION;
 }
 
 static struct http_exchange *exchange_new(struct apiserver *server, struct httpd_request *request)
@@ -349,6 +429,8 @@ static struct http_exchange *exchange_new(struct apiserver *server, struct httpd
     struct http_exchange *x = xcalloc(1, sizeof(*x));
     x->server = server;
     x->request = request;
+    x->body = httpd_take_body(request);
+    httpd_set_close(request, on_closed, x);
     x->arena = arena_new();
     x->rq.server = server;
     x->rq.arena = x->arena;
@@ -394,9 +476,10 @@ void http_handle(void *ctx, struct httpd_request *request)
     }
     enum route route = route_path(rq, path, httpd_method(request));
     x->resource = resource_ref(rq->resource);
+    x->path = path;
     bool log = str_is(rq->subresource, "log");
     if (route == ROUTE_OTHER) {
-        answer_other(x, path);
+        tasks_run(x->server->tasks, false, answer_other, x);
         return;
     }
     if (route == ROUTE_RESOURCE && !acceptable && !log) {
@@ -411,7 +494,7 @@ void http_handle(void *ctx, struct httpd_request *request)
     }
     if (rq->verb != API_PATCH)
         set_manager(x);
-    run_resource(x);
+    tasks_run(x->server->tasks, is_large(x), run_resource, x);
 }
 
 void http_too_large(void *ctx, struct httpd_request *request)

@@ -4,8 +4,9 @@
 #include "apiserver/internal.h"
 
 #define API_MAX_ANSWER_BYTES   (256u << 20)
-#define API_MAX_WARNING_BYTES  200  /* one, below what a header of io/httpd.h takes */
-#define API_MAX_WARNINGS_BYTES 4096 /* all of an answer */
+#define API_LARGE_BODY_BYTES   (128u << 10) /* only a few such requests run at once */
+#define API_MAX_WARNING_BYTES  200          /* one, below what a header of io/httpd.h takes */
+#define API_MAX_WARNINGS_BYTES 4096         /* all of an answer */
 
 enum accept_as { AS_OBJECT, AS_TABLE, AS_PARTIAL, AS_AGGREGATED };
 struct accept {
@@ -21,7 +22,9 @@ struct http_exchange {
     const struct resource
         *resource; /* own reference: rq.resource, which outlives an edit of its CRD */
     struct accept accept;
-    bool closed; /* the client is gone: only exchange_free is left */
+    struct str path; /* of the URI */
+    struct buf body;
+    bool closed; /* the client is gone: `request` must not be touched */
 };
 
 void exchange_free(struct http_exchange *x);

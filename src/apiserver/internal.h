@@ -8,6 +8,7 @@
 #include "apiserver/request.h"
 #include "base/map.h"
 #include "io/httpd.h"
+#include "io/task.h"
 #include "store/store.h"
 
 #define API_VERSION_GIT "v1.35.4+mobula"
@@ -23,6 +24,7 @@ struct apiserver {
     char *dir, *kubeconfig;
     int port;
     struct resources resources;
+    struct tasks *tasks; /* what a request or a controller does runs in one */
     struct watch_hub *hub;
     struct gc *gc;
     struct api_kubelet kubelet;
@@ -31,7 +33,8 @@ struct apiserver {
     struct known_specs *known_specs; /* decode.c */
     struct loop_timer *expiry;
     uint64_t discovery_version;
-    bool stopping, namespace_pass_deferred, claim_pass_deferred;
+    bool stopping, claim_pass_deferred;
+    bool namespace_pass_deferred, namespace_pass_runs, namespace_pass_wanted;
     size_t deferred; /* calls of the loop that still hold the server */
 };
 /* For work that the loop does later: holds the server; the callback asks whether it may go on. */

@@ -7,6 +7,8 @@
 #include "apiserver/internal.h"
 #include "apiserver/select.h"
 #include "apiserver/write.h"
+
+#include "base/pace.h"
 #include "base/base64.h"
 
 int api_ok(struct api_request *rq, int status, const struct val *object)
@@ -61,14 +63,13 @@ static int read_continue(struct api_request *rq, struct page *page)
     return 0;
 }
 
-static struct str make_continue(struct api_request *rq, uint64_t revision,
-                                const struct store_item *last)
+static struct str make_continue(struct api_request *rq, uint64_t revision, const struct val *last)
 {
     struct arena *a = rq->arena;
     const struct val *v =
         val_obj(a, "v", val_text(a, "meta.k8s.io/v1"), "rv",
                 val_textf(a, "%llu", (unsigned long long)revision), "start",
-                val_textf(a, "%.*s/%.*s", STR_ARG(last->ns), STR_ARG(last->name)));
+                val_textf(a, "%.*s/%.*s", STR_ARG(kube_ns(last)), STR_ARG(kube_name(last))));
     return base64_encode(a, val_json(a, v), BASE64_URL);
 }
 
@@ -129,6 +130,23 @@ static const struct val *list_value(struct api_request *rq, const struct val *co
                    val_array(a, items, n));
 }
 
+/* At most `limit` objects as they are now, from the page's start; *ret_left: how many there are from there. The
+ * list is the request's own, however long it takes to look at it. */
+static const struct val *what_is_there(struct api_request *rq, const struct page *page,
+                                       uint64_t limit, size_t *ret_left)
+{
+    struct store_range range = store_list(rq->server->store, rq->resource->table, rq->ns);
+    size_t start = page->has_start ? store_range_after(range, page->ns, page->name) : 0;
+    size_t n = (size_t)MIN_OF(limit, (uint64_t)(range.n - start));
+    const struct val **items = xmalloc((n + 1) * sizeof(*items));
+    for (size_t i = 0; i < n; i++)
+        items[i] = range.items[start + i]->value;
+    const struct val *list = val_array(rq->arena, items, n);
+    free(items);
+    *ret_left = range.n - start;
+    return list;
+}
+
 int api_list(struct api_request *rq)
 {
     struct arena *a = rq->arena;
@@ -142,6 +160,7 @@ int api_list(struct api_request *rq)
     if (rc < 0)
         return rc;
     uint64_t limit = UINT64_MAX;
+    size_t left;
     int64_t wanted = 0;
     struct str limit_text = api_param(rq, "limit");
     if (limit_text.n && !str_to_i64(limit_text, &wanted))
@@ -150,19 +169,22 @@ int api_list(struct api_request *rq)
     if (wanted > 0)
         limit = (uint64_t)wanted;
     uint64_t revision = page.has_start ? page.revision : store_revision(rq->server->store);
-    struct store_range range = store_list(rq->server->store, rq->resource->table, rq->ns);
-    size_t i = page.has_start ? store_range_after(range, page.ns, page.name) : 0;
+    const struct val *all = what_is_there(rq, &page, select.everything ? limit : UINT64_MAX, &left);
     VEC(const struct val *) items = {0};
-    const struct store_item *last = NULL;
-    for (; i < range.n && items.n < limit; i++) {
-        last = range.items[i];
-        if (select_matches(&select, rq->resource, last->value))
-            vec_push(&items, a, resource_show(a, rq->resource, last->value));
+    const struct val *last = NULL;
+    size_t i = 0;
+    pace_allow();
+    for (; i < val_len(all) && items.n < limit; i++) {
+        last = val_at(all, i);
+        if (select_matches(&select, rq->resource, last))
+            vec_push(&items, a, resource_show(a, rq->resource, last));
     }
-    bool more = i < range.n;
+    pace_forbid();
+    left -= i;
+    bool more = left > 0;
     rq->status = 200;
     rq->answer = list_value(rq, items.items, items.n, revision,
                             more ? make_continue(rq, revision, last) : STR_NULL,
-                            more && select.everything ? (int64_t)(range.n - i) : 0);
+                            more && select.everything ? (int64_t)left : 0);
     return 0;
 }

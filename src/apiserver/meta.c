@@ -160,13 +160,15 @@ const struct val *with_finalizer(struct arena *a, const struct val *object, cons
                         val_append(a, list ? list : val_empty_array(), val_text(a, finalizer)));
 }
 
+static const struct val *other_than(void *ctx, struct str key, size_t i, const struct val *item)
+{
+    return str_is(val_as_str(item), ctx) ? NULL : item;
+}
+
 const struct val *without_finalizer(struct arena *a, const struct val *object,
                                     const char *finalizer)
 {
     const struct val *list = val_path(object, "metadata.finalizers");
-    for (size_t i = val_len(list); i-- > 0;) {
-        if (str_is(val_as_str(val_at(list, i)), finalizer))
-            list = val_remove_at(a, list, i);
-    }
+    list = val_map(a, list, other_than, (void *)(uintptr_t)finalizer);
     return val_set_path(a, object, "metadata.finalizers", val_len(list) ? list : NULL);
 }

@@ -7,6 +7,8 @@
 #include "apiserver/internal.h"
 #include "apiserver/write.h"
 
+#include "base/pace.h"
+
 static const char *const always_there[] = {"default", "kube-node-lease", "kube-public",
                                            "kube-system"};
 
@@ -33,6 +35,15 @@ static void furnish(struct apiserver *server, struct arena *a, struct str ns)
     (void)ensure(server, a, core(server, "configmaps"), ns, "kube-root-ca.crt", ca);
 }
 
+static void empty_of(struct apiserver *server, const struct resource *r, const struct val *object)
+{
+    struct arena *a cleanup(cleanup_arena) = arena_new();
+    if (!kube_is_deleting(object))
+        (void)api_internal(server, a, API_DELETE, r, kube_ns(object), kube_name(object), NULL,
+                           NULL);
+    pace_point();
+}
+
 /* True when nothing is left in the namespace. */
 static bool empty_out(struct apiserver *server, struct arena *a, struct str ns)
 {
@@ -46,11 +57,10 @@ static bool empty_out(struct apiserver *server, struct arena *a, struct str ns)
         VEC(const struct val *) objects = {0};
         for (size_t i = 0; i < range.n; i++)
             vec_push(&objects, a, val_keep(a, range.items[i]->value));
-        for (size_t i = 0; i < objects.n; i++) {
-            if (!kube_is_deleting(objects.items[i]))
-                (void)api_internal(server, a, API_DELETE, r, ns, kube_name(objects.items[i]), NULL,
-                                   NULL);
-        }
+        (void)resource_ref(r); /* the deletions may pause */
+        for (size_t i = 0; i < objects.n && !server->stopping; i++)
+            empty_of(server, r, objects.items[i]);
+        resource_unref(r);
         empty = empty && store_list(server->store, table, ns).n == 0;
     }
     return empty;
@@ -70,8 +80,9 @@ static void namespaces_pass(struct apiserver *server)
     VEC(const struct val *) all = {0};
     for (size_t i = 0; i < range.n; i++)
         vec_push(&all, a, val_keep(a, range.items[i]->value));
-    for (size_t i = 0; i < all.n; i++) {
+    for (size_t i = 0; i < all.n && !server->stopping; i++) {
         const struct val *ns = all.items[i];
+        pace_point();
         if (!kube_is_deleting(ns))
             furnish(server, a, kube_name(ns));
         else if (empty_out(server, a, kube_name(ns)))
@@ -85,13 +96,35 @@ static bool is_terminating(struct apiserver *server, struct str ns)
     return item && kube_is_deleting(item->value);
 }
 
+static void pass_soon(struct apiserver *server);
+
+/* One pass at a time: what changes meanwhile asks for the next one. */
+static void run_pass(void *ctx)
+{
+    struct apiserver *server = ctx;
+    server->namespace_pass_runs = true;
+    namespaces_pass(server);
+    server->namespace_pass_runs = false;
+    if (server->namespace_pass_wanted)
+        pass_soon(server);
+}
+
 static void on_pass(void *ctx)
 {
     struct apiserver *server = ctx;
     if (!apiserver_deferred_runs(server))
         return;
-    server->namespace_pass_deferred = false;
-    namespaces_pass(server);
+    server->namespace_pass_deferred = server->namespace_pass_wanted = false;
+    tasks_run(server->tasks, false, run_pass, server);
+}
+
+static void pass_soon(struct apiserver *server)
+{
+    server->namespace_pass_wanted = true;
+    if (server->namespace_pass_deferred || server->namespace_pass_runs || server->stopping)
+        return;
+    server->namespace_pass_deferred = true;
+    apiserver_defer(server, on_pass, server);
 }
 
 void namespace_event(struct apiserver *server, const struct store_event *e)
@@ -100,10 +133,8 @@ void namespace_event(struct apiserver *server, const struct store_event *e)
                    (e->change == STORE_DELETED &&
                     (str_is(e->table, "serviceaccounts") || str_is(e->table, "configmaps") ||
                      is_terminating(server, e->ns)));
-    if (!matters || server->namespace_pass_deferred)
-        return;
-    server->namespace_pass_deferred = true;
-    apiserver_defer(server, on_pass, server);
+    if (matters)
+        pass_soon(server);
 }
 
 int namespaces_bootstrap(struct apiserver *server, struct err *err)

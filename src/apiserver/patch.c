@@ -3,6 +3,7 @@
 #include "apiserver/write.h"
 
 #include "apiserver/server_side_apply.h"
+#include "base/pace.h"
 
 static int media_type_failure(struct api_request *rq)
 {
@@ -112,14 +113,9 @@ static int check_apply(struct api_request *rq)
     return 0;
 }
 
-int api_patch(struct api_request *rq)
+static int patch_once(struct api_request *rq)
 {
     struct str ns = rq->resource->kube.namespaced ? rq->ns : STR_NULL;
-    if (!rq->body)
-        return api_fail(rq, ERR_BAD_REQUEST, "the request has no patch");
-    int rc = rq->patch_type == KUBE_PATCH_APPLY ? check_apply(rq) : check_no_force(rq);
-    if (rc < 0)
-        return rc;
     const struct val *old = stored_object(rq->server, rq->resource, ns, rq->name);
     if (!old && rq->patch_type == KUBE_PATCH_APPLY)
         return create_by_apply(rq);
@@ -127,10 +123,20 @@ int api_patch(struct api_request *rq)
         return api_fail_not_found(rq, rq->resource, rq->name);
     val_keep(rq->arena, old);
     const struct val *base = resource_show(rq->arena, rq->resource, old), *object;
-    rc = patched(rq, base, &object);
+    pace_allow();
+    int rc = patched(rq, base, &object);
+    pace_forbid();
     if (rc == 0)
         rc = check_patched(rq, base, object);
     if (rc == 0)
         rc = decode_object(rq, &object);
     return rc < 0 ? rc : update_to(rq, old, object);
+}
+
+int api_patch(struct api_request *rq)
+{
+    if (!rq->body)
+        return api_fail(rq, ERR_BAD_REQUEST, "the request has no patch");
+    int rc = rq->patch_type == KUBE_PATCH_APPLY ? check_apply(rq) : check_no_force(rq);
+    return rc < 0 ? rc : write_again(rq, patch_once);
 }

@@ -5,6 +5,8 @@
 #include "apiserver/schema.h"
 #include "apiserver/write.h"
 
+#include "base/pace.h"
+
 static const char conflict_text[] =
     "the object has been modified; please apply your changes to the "
     "latest version and try again";
@@ -159,6 +161,26 @@ static bool is_over(const struct api_request *rq, const struct val *object)
     return val_path_int(object, "metadata.deletionGracePeriodSeconds", 0) == 0;
 }
 
+/* What shall be stored, of what the client wants: pure, apart from the causes. */
+static const struct val *shape_update(struct api_request *rq, const struct val *old,
+                                      const struct val *object, struct api_causes *causes)
+{
+    struct arena *a = rq->arena;
+    object = keep_system_meta(rq, old, object);
+    if (strcmp(rq->resource->table, "services") == 0 && !val_path_str(object, "spec.clusterIP").n)
+        object = keep_address(a, old, object);
+    const struct val *shown_old = resource_show(a, rq->resource, old);
+    object = limit_to_part(rq, rq->resource->crd ? shown_old : old, shape_object(rq, object));
+    object = val_set(a, object, "kind", val_text(a, rq->resource->kube.kind));
+    meta_check(rq, object, causes);
+    check_new_finalizers(rq, old, object, causes);
+    if (strcmp(rq->resource->table, "customresourcedefinitions") == 0)
+        object = crd_prepare(rq, object);
+    validate_object(rq, object, old, causes);
+    object = count_generation(rq, shown_old, object);
+    return resource_stored(a, rq->resource, object);
+}
+
 int update_to(struct api_request *rq, const struct val *old, const struct val *object)
 {
     struct arena *a = rq->arena;
@@ -167,22 +189,14 @@ int update_to(struct api_request *rq, const struct val *old, const struct val *o
     if (rc < 0)
         return rc;
     old = val_keep(a, old);
-    object = keep_system_meta(rq, old, object);
-    if (strcmp(rq->resource->table, "services") == 0 && !val_path_str(object, "spec.clusterIP").n)
-        object = keep_address(a, old, object);
-    const struct val *shown_old = resource_show(a, rq->resource, old);
-    object = limit_to_part(rq, rq->resource->crd ? shown_old : old, shape_object(rq, object));
-    object = val_set(a, object, "kind", val_text(a, rq->resource->kube.kind));
     struct api_causes causes = {.arena = a};
-    meta_check(rq, object, &causes);
-    check_new_finalizers(rq, old, object, &causes);
-    if (strcmp(rq->resource->table, "customresourcedefinitions") == 0)
-        object = crd_prepare(rq, object);
-    validate_object(rq, object, old, &causes);
+    pace_allow();
+    object = shape_update(rq, old, object, &causes);
+    pace_forbid();
     if (causes.items.n)
         return api_fail_invalid(rq, name, &causes);
-    object = count_generation(rq, shown_old, object);
-    object = resource_stored(a, rq->resource, object);
+    if (stored_object(rq->server, rq->resource, ns, name) != old)
+        return WRITE_AGAIN;
     if (object == old)
         return api_ok(rq, 200, old);
     const struct val *done;
@@ -193,7 +207,19 @@ int update_to(struct api_request *rq, const struct val *old, const struct val *o
     return rc < 0 ? rc : api_ok(rq, 200, done);
 }
 
-int api_update(struct api_request *rq)
+int write_again(struct api_request *rq, int (*once)(struct api_request *rq))
+{
+    size_t warnings = rq->warnings.n;
+    for (int i = 0; i < WRITE_MAX_TRIES; i++) {
+        int rc = once(rq);
+        if (rc != WRITE_AGAIN)
+            return rc;
+        rq->warnings.n = warnings;
+    }
+    return api_fail_conflict(rq, rq->name, conflict_text);
+}
+
+static int update_once(struct api_request *rq)
 {
     struct arena *a = rq->arena;
     const struct val *object = rq->body;
@@ -219,7 +245,13 @@ int api_update(struct api_request *rq)
     const struct val *old = stored_object(rq->server, rq->resource, ns, rq->name);
     if (!old)
         return api_fail_not_found(rq, rq->resource, rq->name);
+    val_keep(a, old);
     object = val_set(a, object, "apiVersion", val_text(a, rq->resource->api_version));
     int rc = decode_object(rq, &object);
     return rc < 0 ? rc : update_to(rq, old, object);
+}
+
+int api_update(struct api_request *rq)
+{
+    return write_again(rq, update_once);
 }

@@ -1,7 +1,8 @@
 /* The watch hub: notifies watchers of every change of the store.
  *
- * A change is put into the queue of each watcher that it concerns, at once and in order; queues are
- * emptied from the loop, so no callback runs inside a write. Callbacks may free any watcher.
+ * A change is put into the queue of each watcher of its kind, at once and in order; queues are emptied from the
+ * loop, so no callback runs inside a write, and a slice of work at a time (base/pace.h), however many
+ * changes, watchers and terms of selectors there are. Callbacks may free any watcher.
  * An object that leaves a selection is sent as DELETED, one that enters it as ADDED.
  *
  * Read next: http_watch.c and inproc.c (the two kinds of listener), store/store.h (history). */
@@ -10,11 +11,14 @@
 #include "apiserver/select.h"
 #include "apiserver/watch.h"
 
+#include "base/pace.h"
+
+/* What waits to be sent: a change, which the selection has not seen yet, or a bookmark or failure. */
 struct told {
-    enum kube_event event;
-    const struct val *object; /* own reference, storage form; NULL for a bookmark */
+    enum kube_event event;          /* of a change: ADDED, or DELETED where the object went */
+    const struct val *object, *old; /* own references, storage form; NULL for a bookmark */
     uint64_t revision;
-    bool initial_end;
+    bool is_change, initial_end;
 };
 
 struct watcher {
@@ -28,6 +32,7 @@ struct watcher {
     loop_fn end;
     void *ctx;
     VEC(struct told) queue;
+    size_t first;      /* of the queue that was not sent */
     uint64_t revision; /* sent up to here */
     bool bookmarks, over, dead;
 };
@@ -54,9 +59,25 @@ static void drain_soon(struct watch_hub *hub)
 static void tell(struct watcher *w, enum kube_event event, const struct val *object,
                  uint64_t revision, bool initial_end)
 {
-    struct told told = {event, val_ref(object), revision, initial_end};
+    struct told told = {.event = event,
+                        .object = val_ref(object),
+                        .revision = revision,
+                        .initial_end = initial_end};
     vec_push(&w->queue, NULL, told);
     drain_soon(w->hub);
+}
+
+static void told_done(struct told *told)
+{
+    val_unref(told->object);
+    val_unref(told->old);
+}
+
+static void forget_queue(struct watcher *w)
+{
+    for (size_t i = w->first; i < w->queue.n; i++)
+        told_done(&w->queue.items[i]);
+    w->queue.n = w->first = 0;
 }
 
 static const struct val *with_revision(struct arena *a, const struct val *object, uint64_t revision)
@@ -69,15 +90,27 @@ static void tell_change(struct watcher *w, const struct store_event *e)
 {
     if (w->over || !str_is(e->table, w->resource->table) || (w->ns.n && !str_eq(w->ns, e->ns)))
         return;
-    bool is = e->change != STORE_DELETED && select_matches(&w->select, w->resource, e->value);
-    bool was = e->old && select_matches(&w->select, w->resource, e->old);
-    if (is)
-        tell(w, was ? KUBE_MODIFIED : KUBE_ADDED, e->value, e->revision, false);
-    else if (was && e->change == STORE_DELETED)
-        tell(w, KUBE_DELETED, e->value, e->revision, false);
-    else if (was)
-        tell(w, KUBE_DELETED, with_revision(w->hub->scratch, e->old, e->revision), e->revision,
-             false);
+    struct told told = {.event = e->change == STORE_DELETED ? KUBE_DELETED : KUBE_ADDED,
+                        .object = val_ref(e->value),
+                        .old = val_ref(e->old),
+                        .revision = e->revision,
+                        .is_change = true};
+    vec_push(&w->queue, NULL, told);
+    drain_soon(w->hub);
+}
+
+/* What a change is to this watcher; false: nothing. */
+static bool select_change(const struct watcher *w, const struct told *told, enum kube_event *event,
+                          const struct val **object)
+{
+    bool gone = told->event == KUBE_DELETED;
+    bool is = !gone && select_matches(&w->select, w->resource, told->object);
+    bool was = told->old && select_matches(&w->select, w->resource, told->old);
+    if (!is && !was)
+        return false;
+    *event = !is ? KUBE_DELETED : was ? KUBE_MODIFIED : KUBE_ADDED;
+    *object = is || gone ? told->object : with_revision(w->hub->scratch, told->old, told->revision);
+    return true;
 }
 
 void watch_hub_event(struct watch_hub *hub, const struct store_event *event)
@@ -97,8 +130,7 @@ static void watcher_destroy(struct watcher *w)
     if (w->next)
         w->next->prev = w->prev;
     w->hub->n--;
-    for (size_t i = 0; i < w->queue.n; i++)
-        val_unref(w->queue.items[i].object);
+    forget_queue(w);
     vec_done(&w->queue);
     resource_unref(w->resource);
     arena_free(w->arena);
@@ -119,25 +151,33 @@ static const struct val *bookmark(struct arena *a, const struct resource *r, uin
 static void deliver(struct watcher *w, const struct told *told)
 {
     struct arena *a = w->hub->scratch;
-    const struct val *shown = told->event == KUBE_ERROR ? told->object
-                              : told->event == KUBE_BOOKMARK
-                                  ? bookmark(a, w->resource, told->revision, told->initial_end)
-                                  : resource_show(a, w->resource, told->object);
-    if (told->event != KUBE_ERROR)
+    enum kube_event event = told->event;
+    const struct val *object = told->object;
+    if (event != KUBE_ERROR)
         w->revision = told->revision;
-    w->event(w->ctx, told->event, shown, told->revision);
+    if (told->is_change && !select_change(w, told, &event, &object))
+        return;
+    const struct val *shown = event == KUBE_ERROR ? object
+                              : event == KUBE_BOOKMARK
+                                  ? bookmark(a, w->resource, told->revision, told->initial_end)
+                                  : resource_show(a, w->resource, object);
+    w->event(w->ctx, event, shown, told->revision);
 }
 
-static void drain_watcher(struct watcher *w)
+/* False: the slice is over before the queue is. */
+static bool drain_watcher(struct watcher *w, int64_t until)
 {
-    for (size_t i = 0; i < w->queue.n && !w->dead; i++) {
-        struct told told = w->queue.items[i];
-        w->queue.items[i].object = NULL;
+    while (w->first < w->queue.n && !w->dead) {
+        if (pace.left < until)
+            return false;
+        struct told told = w->queue.items[w->first++];
+        pace_step();
         deliver(w, &told);
-        val_unref(told.object);
+        told_done(&told);
+        arena_reset(w->hub->scratch);
     }
     if (!w->dead) {
-        w->queue.n = 0;
+        w->queue.n = w->first = 0;
         if (w->queue.size > 256)
             vec_done(&w->queue);
     }
@@ -147,6 +187,7 @@ static void drain_watcher(struct watcher *w)
         if (end)
             end(w->ctx);
     }
+    return true;
 }
 
 static void drain(void *ctx)
@@ -157,18 +198,21 @@ static void drain(void *ctx)
         free(hub);
         return;
     }
+    int64_t until = pace.left - PACE_SLICE_STEPS;
+    bool all = true;
     hub->draining = true;
-    for (struct watcher *w = hub->first; w; w = w->next) {
+    for (struct watcher *w = hub->first; w && all; w = w->next) {
         if (!w->dead && (w->queue.n || w->over))
-            drain_watcher(w);
+            all = drain_watcher(w, until);
     }
     hub->draining = false;
+    if (!all)
+        drain_soon(hub);
     for (struct watcher *w = hub->first, *next; w; w = next) {
         next = w->next;
         if (w->dead)
             watcher_destroy(w);
     }
-    arena_reset(hub->scratch);
 }
 
 static void on_bookmark_time(void *ctx)
@@ -188,8 +232,12 @@ static void tell_everything(struct watcher *w)
     struct store *store = w->hub->server->store;
     struct store_range range = store_list(store, w->resource->table, w->ns);
     for (size_t i = 0; i < range.n; i++) {
-        if (select_matches(&w->select, w->resource, range.items[i]->value))
-            tell(w, KUBE_ADDED, range.items[i]->value, range.items[i]->revision, false);
+        struct store_event e = {.change = STORE_ADDED,
+                                .revision = range.items[i]->revision,
+                                .table = str_of(w->resource->table),
+                                .ns = range.items[i]->ns,
+                                .value = range.items[i]->value};
+        tell_change(w, &e);
     }
 }
 
@@ -289,9 +337,7 @@ void watch_hub_resource_gone(struct watch_hub *hub, const struct resource *r)
         if (w->dead || w->resource != r)
             continue;
         w->over = true; /* an orderly end: the client lists again and finds what there is */
-        for (size_t i = 0; i < w->queue.n; i++)
-            val_unref(w->queue.items[i].object);
-        w->queue.n = 0;
+        forget_queue(w);
         drain_soon(hub);
     }
 }

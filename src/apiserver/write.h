@@ -26,8 +26,14 @@ size_t finalizer_count(const struct val *object);
 /* --- create.c: the resource's form of an object: pruned by its schema, with defaults. */
 const struct val *shape_object(struct api_request *rq, const struct val *object);
 
-/* --- update.c: the tail that update, patch and apply share. `object` is what shall be. */
+/* --- update.c: the tail that update, patch and apply share. `object` is what shall be. WRITE_AGAIN: the
+ * stored object is another one than `old` by now; nothing was written, begin anew with it. */
+#define WRITE_AGAIN 1
+#define WRITE_MAX_TRIES                                                                            \
+    5 /* k8s.io/apiserver endpoints/handlers/patch.go maxRetryWhenPatchConflicts */
 int update_to(struct api_request *rq, const struct val *old, const struct val *object);
+/* Runs `once` until it is not told to begin anew; then the client is told of the conflict. */
+int write_again(struct api_request *rq, int (*once)(struct api_request *rq));
 
 /* --- decode.c: what kube-apiserver's decoder does with an object of this resource: wrong types fail (400),
  * unknown fields go, with a warning or a failure as fieldValidation says. */
