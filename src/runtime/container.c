@@ -295,7 +295,10 @@ static void stop_term(struct container *c)
     int64_t left = c->stop_deadline_ms - loop_mono_ms(c->pod->rt->loop);
     c->hook = action_free(c->hook);
     c->stop = STOP_TERM;
-    send_signal(c, SIGTERM);
+    if (launch_is_ray_start(c->spec) && c->pod->sandbox && c->process)
+        sandbox_term_launcher(c->pod->sandbox, c->process);
+    else
+        send_signal(c, SIGTERM);
     loop_timer_free(c->stop_timer);
     c->stop_timer = loop_after(c->pod->rt->loop, MAX_OF(left, POD_MIN_TERM_MS), stop_kill, c);
 }
@@ -318,11 +321,14 @@ static void pre_stop_done(void *ctx, bool ok, struct str text)
     stop_term(c);
 }
 
-/* `ray stop` kills by name: without a PID namespace it would end every Ray on this machine. */
+/* `ray stop` kills by name: without a PID namespace it would end every Ray on this machine. While Ray
+ * starts, it looks once and waits long for what `ray start` does not reap, and `ray start` goes on to
+ * launch the rest: there SIGTERM, which `ray start` answers by ending all it has launched, does it. */
 static bool is_hook_safe(const struct container *c, const struct val *hook)
 {
     const struct val *command = val_path(hook, "exec.command");
-    if (c->pod->rt->isolation != SPAWN_ISOLATION_NONE)
+    bool is_starting = launch_is_ray_start(c->spec) && c->holds_slot;
+    if (c->pod->rt->isolation != SPAWN_ISOLATION_NONE && !is_starting)
         return true;
     for (size_t i = 0; i < val_len(command); i++)
         if (str_has(val_as_str(val_at(command, i)), STR("ray stop")))
@@ -349,7 +355,7 @@ void container_stop(struct container *c, int64_t grace_ms, bool for_restart)
     c->stop_deadline_ms = now + grace_ms;
     c->ready = false;
     const struct val *hook = val_path(c->spec, "lifecycle.preStop");
-    if (grace_ms <= 0 || c->state == CONTAINER_STARTING) {
+    if (grace_ms <= 0 || c->state == CONTAINER_STARTING || launch_only_waits(c)) {
         c->stop = STOP_KILL;
         send_signal(c, SIGKILL);
     } else if (hook && c->started_at && is_hook_safe(c, hook)) {

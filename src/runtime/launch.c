@@ -143,3 +143,8 @@ bool launch_is_ray_start(const struct val *container)
     }
     return false;
 }
+
+bool launch_only_waits(const struct container *c)
+{
+    return c->is_init && str_is(c->name, "wait-gcs-ready");
+}

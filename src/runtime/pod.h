@@ -200,6 +200,9 @@ int volume_container_mounts(struct arena *a, struct container *c, struct wire_mo
 int launch_plan(struct container *c, struct arena *a, struct wire_start *ret,
                 struct err *err) MUST_USE;
 bool launch_is_ray_start(const struct val *container);
+/* KubeRay's init container that asks for the GCS in a shell loop: it has nothing to finish, and its
+ * shell would sit out the whole grace. */
+bool launch_only_waits(const struct container *c);
 
 /* --- pod_status.c */
 const struct val *status_of_pod(struct arena *a, const struct local_pod *pod, time_ms now);

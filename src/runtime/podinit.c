@@ -14,6 +14,7 @@
 #include "runtime/rootfs.h"
 #include "runtime/runtime.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -26,14 +27,21 @@
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-#define MAX_PROCESSES 256
+#define MAX_PROCESSES  256
+#define STOP_CHECK_MS  50
+#define ALONE_MS       1000
+#define STATUS_MAX_LEN 4096 /* of /proc/PID/status up to its signal masks */
 
 struct process {
     uint32_t id; /* 0: free */
     pid_t pid;
     bool is_container;
+    bool owes_term;       /* SIGTERM is kept back until the container would notice it */
+    bool kill_when_alone; /* it launches others and was told to stop: alone it has nothing to do */
+    int64_t alone_since_ms;
 };
 
 struct init {
@@ -251,15 +259,134 @@ static void handle_start(struct init *init, struct arena *a, const struct wire_m
     run_start(init, m->id, &job, container);
 }
 
-static void handle_signal(struct init *init, uint32_t id, int signum)
+/* The kernel drops a signal to the PID 1 of a namespace that neither handles nor blocks it
+ * (pid_namespaces(7)). */
+static bool notices_term(pid_t pid)
+{
+    char path[64], text[STATUS_MAX_LEN];
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    int fd cleanup(cleanup_close) = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    if (n < 0)
+        return true;
+    text[n] = '\0';
+    static const char *const masks[] = {"\nSigBlk:", "\nSigCgt:"};
+    for (size_t i = 0; i < ARRAY_SIZE(masks); i++) {
+        const char *at = strstr(text, masks[i]);
+        if (at && strtoull(at + strlen(masks[i]), NULL, 16) >> (SIGTERM - 1) & 1)
+            return true;
+    }
+    return false;
+}
+
+/* A container that is only starting has no handler yet: its SIGTERM waits until it has one, instead of
+ * being dropped. `ray start` sets its own after two seconds of imports. */
+static void deliver_owed_terms(struct init *init)
+{
+    for (size_t i = 0; i < MAX_PROCESSES; i++) {
+        struct process *p = &init->processes[i];
+        if (!p->id || !p->owes_term || !notices_term(p->pid))
+            continue;
+        p->owes_term = false;
+        kill(p->pid, SIGTERM);
+    }
+}
+
+/* One word of /proc/PID/NAME; false: it is gone. */
+static bool read_proc(const char *pid, const char *name, char *ret, size_t size)
+{
+    char path[NAME_MAX + 32];
+    snprintf(path, sizeof path, "/proc/%s/%s", pid, name);
+    int fd cleanup(cleanup_close) = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, ret, size - 1) : -1;
+    ret[MAX_OF(n, 0)] = '\0';
+    for (ssize_t i = 0; i < n; i++)
+        if (ret[i] == '\0')
+            ret[i] = ' ';
+    return n >= 0;
+}
+
+/* Lives in the namespace `ns` and is neither a zombie nor a `ray start`. */
+static bool is_company(const char *pid, const char *ns)
+{
+    char path[NAME_MAX + 32], own[64], text[1024];
+    snprintf(path, sizeof path, "/proc/%s/ns/pid", pid);
+    ssize_t n = readlink(path, own, sizeof own - 1);
+    own[MAX_OF(n, 0)] = '\0';
+    if (strcmp(own, ns) != 0 || !read_proc(pid, "cmdline", text, sizeof text))
+        return false;
+    if (strstr(text, "/ray start ") || !read_proc(pid, "stat", text, sizeof text))
+        return false;
+    const char *name_end = strrchr(text, ')');
+    return name_end && name_end[1] && name_end[2] != 'Z' && name_end[2] != 'X';
+}
+
+static bool is_alone(pid_t pid)
+{
+    char path[64], ns[64];
+    snprintf(path, sizeof path, "/proc/%d/ns/pid", (int)pid);
+    ssize_t n = readlink(path, ns, sizeof ns - 1);
+    ns[MAX_OF(n, 0)] = '\0';
+    DIR *proc = opendir("/proc");
+    bool has_company = n <= 0 || !proc;
+    for (struct dirent *e; !has_company && (e = readdir(proc));) {
+        int64_t other;
+        has_company =
+            str_to_i64(str_of(e->d_name), &other) && other != pid && is_company(e->d_name, ns);
+    }
+    if (proc)
+        closedir(proc);
+    return !has_company;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* A launcher that is left alone for a while is ended: `ray start --block` waits for ever after a `ray
+ * stop`, and one that still asks for a GCS which is gone takes no signal until that ends. */
+static void end_lonely(struct init *init)
+{
+    for (size_t i = 0; i < MAX_PROCESSES; i++) {
+        struct process *p = &init->processes[i];
+        if (!p->id || !p->kill_when_alone)
+            continue;
+        if (!is_alone(p->pid))
+            p->alone_since_ms = 0;
+        else if (p->alone_since_ms == 0)
+            p->alone_since_ms = now_ms();
+        else if (now_ms() - p->alone_since_ms >= ALONE_MS)
+            kill(p->pid, SIGKILL);
+    }
+}
+
+static bool is_stopping(const struct init *init)
+{
+    for (size_t i = 0; i < MAX_PROCESSES; i++) {
+        const struct process *p = &init->processes[i];
+        if (p->id && (p->owes_term || p->kill_when_alone))
+            return true;
+    }
+    return false;
+}
+
+static void handle_signal(struct init *init, uint32_t id, int signum, struct str how)
 {
     for (size_t i = 0; i < MAX_PROCESSES; i++) {
         struct process *p = &init->processes[i];
         if (!p->id || (id && p->id != id) || (!id && !p->is_container))
             continue;
+        bool is_init = p->is_container && init->isolated;
+        p->owes_term = is_init && signum == SIGTERM;
+        p->kill_when_alone = is_init && str_is(how, WIRE_KILL_WHEN_ALONE);
         /* A hook that hangs takes its children along; a container's main process decides alone. */
-        kill(p->is_container && init->isolated ? p->pid : -p->pid, signum);
+        if (!p->owes_term)
+            kill(is_init ? p->pid : -p->pid, signum);
     }
+    deliver_owed_terms(init);
 }
 
 static void handle_packet(struct init *init, struct str packet, const int *fds, size_t n_fds)
@@ -274,7 +401,7 @@ static void handle_packet(struct init *init, struct str packet, const int *fds, 
     else if (m.type == WIRE_START)
         handle_start(init, a, &m, fds, n_fds);
     else if (m.type == WIRE_SIGNAL)
-        handle_signal(init, m.id, m.note.number);
+        handle_signal(init, m.id, m.note.number, m.note.text);
 }
 
 /* --- ends */
@@ -372,8 +499,10 @@ int runtime_pod_init(int argc, char **argv)
     struct pollfd polls[2] = {{.fd = init.control, .events = POLLIN},
                               {.fd = children, .events = POLLIN}};
     for (;;) {
-        if (poll(polls, 2, -1) < 0 && errno != EINTR)
+        if (poll(polls, 2, is_stopping(&init) ? STOP_CHECK_MS : -1) < 0 && errno != EINTR)
             end_pod(&init);
+        deliver_owed_terms(&init);
+        end_lonely(&init);
         struct signalfd_siginfo info;
         if (polls[1].revents && read(children, &info, sizeof info) > 0)
             reap(&init);

@@ -246,12 +246,23 @@ int sandbox_start(struct sandbox *s, const struct wire_start *start, const int s
     return 0;
 }
 
-void sandbox_signal(struct sandbox *s, uint32_t id, int signum)
+static void send_signal(struct sandbox *s, uint32_t id, int signum, struct str how)
 {
-    struct wire_message m = {.type = WIRE_SIGNAL, .id = id, .note = {.number = signum}};
+    struct wire_message m = {
+        .type = WIRE_SIGNAL, .id = id, .note = {.number = signum, .text = how}};
     struct err ignored = ERR_INIT;
     if (s && send_message(s, &m, NULL, 0, &ignored) < 0 && signum == SIGKILL && id == 0)
         sandbox_kill(s);
+}
+
+void sandbox_signal(struct sandbox *s, uint32_t id, int signum)
+{
+    send_signal(s, id, signum, STR_NULL);
+}
+
+void sandbox_term_launcher(struct sandbox *s, uint32_t id)
+{
+    send_signal(s, id, SIGTERM, STR(WIRE_KILL_WHEN_ALONE));
 }
 
 void sandbox_forget(struct sandbox *s, uint32_t id)

@@ -18,7 +18,7 @@
 enum wire_type {
     WIRE_SETUP = 1,    /* to init: struct wire_setup */
     WIRE_START,        /* to init: struct wire_start, descriptors 0..2 */
-    WIRE_SIGNAL,       /* to init: number = signal; id 0: every container */
+    WIRE_SIGNAL,       /* to init: number = signal, text = how or empty; id 0: every container */
     WIRE_SETUP_DONE,   /* from init: text = warnings, one a line */
     WIRE_SETUP_FAILED, /* from init: text */
     WIRE_STARTED,      /* from init: number = pid in the pod */
@@ -26,6 +26,9 @@ enum wire_type {
     WIRE_EXITED,       /* from init: number = wait status */
     _WIRE_TYPE_MAX
 };
+
+/* With SIGTERM: from then on a container whose other processes have all ended is killed. */
+#define WIRE_KILL_WHEN_ALONE "kill when alone"
 
 enum wire_mount_kind {
     WIRE_MOUNT_BIND,  /* source -> target */

@@ -2,241 +2,17 @@
  * an ordinary user when started by root. Where the host gives no namespaces it says so and is skipped.
  *
  * The binary is also the pods' init ("pod-init") and a supervisor to be killed ("supervisor"). */
-#include "fake_api.h"
-#include "kube/pod_view.h"
-#include "runtime/runtime.h"
+#include "pod_world.h"
 #include "io/spawn.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <cmocka.h>
 
-#define NOBODY      65534
-#define SKIPPED     77
-#define PATIENCE_MS 20000
-
-struct world {
-    struct loop *loop;
-    struct kube_api *api;
-    struct runtime *runtime;
-    char dir[64];
-    bool no_namespaces;
-    struct arena *arena;
-    int pods_stopping, pods_ended;
-};
-
-static char self_exe[512];
-
-static void count_stops(void *ctx, struct str ns, struct str name, bool has_ended)
-{
-    struct world *w = ctx;
-    w->pods_stopping += !has_ended;
-    w->pods_ended += has_ended;
-}
-
-static void world_start(struct world *w)
-{
-    struct err err = ERR_INIT;
-    struct runtime_config config = {.dir = w->dir,
-                                    .cache_dir = "/nonexistent",
-                                    .nodes = 1,
-                                    .gpus = 8,
-                                    .cpu = "64",
-                                    .memory = "1Ti",
-                                    .self_exe = self_exe,
-                                    .back_off_ms = 200,
-                                    .pod_stops = count_stops,
-                                    .ctx = w,
-                                    .no_namespaces = w->no_namespaces};
-    if (runtime_new(w->loop, w->api, &config, &w->runtime, &err) < 0)
-        fail_msg("%s", err.text);
-}
-
-static int world_open(void **state)
-{
-    struct world *w = xcalloc(1, sizeof *w);
-    snprintf(w->dir, sizeof w->dir, "/tmp/mobula-pods-XXXXXX");
-    if (!mkdtemp(w->dir))
-        return -1;
-    w->arena = arena_new();
-    w->loop = loop_new_uv();
-    w->api = fake_api_new(w->loop);
-    world_start(w);
-    *state = w;
-    return 0;
-}
-
-static void set_flag(void *ctx)
-{
-    *(bool *)ctx = true;
-}
-
-static void world_stop(struct world *w)
-{
-    bool stopped = false;
-    runtime_stop(w->runtime, set_flag, &stopped);
-    int64_t end = loop_mono_ms(w->loop) + PATIENCE_MS;
-    while (!stopped && loop_mono_ms(w->loop) < end)
-        loop_turn(w->loop, 50);
-    assert_true(stopped);
-    w->runtime = runtime_free(w->runtime);
-}
-
-static void remove_tree(const char *dir)
-{
-    char command[256];
-    snprintf(command, sizeof command, "chmod -R u+rwx %s; rm -rf %s", dir, dir);
-    char *argv[] = {"sh", "-c", command, NULL};
-    struct spawn_options options = {.path = "/bin/sh", .argv = argv};
-    struct spawn_child child;
-    struct err err = ERR_INIT;
-    if (spawn_start(&options, &child, &err) == 0) {
-        waitpid(child.pid, NULL, 0);
-        close(child.pidfd);
-    }
-}
-
-static int world_close(void **state)
-{
-    struct world *w = *state;
-    if (w->runtime)
-        runtime_free(w->runtime);
-    kube_api_free(w->api);
-    loop_free(w->loop);
-    arena_free(w->arena);
-    remove_tree(w->dir);
-    free(w);
-    return 0;
-}
-
-/* --- asking and waiting */
-
-static void put_pod(struct world *w, const char *name, const char *spec_json)
-{
-    const struct val *spec;
-    struct err err = ERR_INIT;
-    if (val_parse_json(w->arena, str_of(spec_json), &spec, &err) < 0)
-        fail_msg("%s", err.text);
-    struct arena *a = w->arena;
-    fake_api_put(w->api, "pods",
-                 val_obj(a, "apiVersion", val_text(a, "v1"), "kind", val_text(a, "Pod"), "metadata",
-                         val_obj(a, "name", val_text(a, name), "namespace", val_text(a, "t")),
-                         "spec", spec));
-}
-
-static const struct val *pod_now(struct world *w, const char *name)
-{
-    return fake_api_get(w->api, "pods", "t", name);
-}
-
-static const struct val *container(struct world *w, const char *name)
-{
-    return val_path(pod_now(w, name), "status.containerStatuses[0]");
-}
-
-typedef bool (*until_fn)(struct world *w, const char *name);
-
-static bool is_up(struct world *w, const char *name)
-{
-    return pod_is_running_and_ready(pod_now(w, name));
-}
-static bool is_over(struct world *w, const char *name)
-{
-    enum pod_phase phase = pod_phase(pod_now(w, name));
-    return phase == POD_SUCCEEDED || phase == POD_FAILED;
-}
-static bool is_gone(struct world *w, const char *name)
-{
-    return pod_now(w, name) == NULL;
-}
-static bool is_in_crash_loop(struct world *w, const char *name)
-{
-    return str_is(val_path_str(container(w, name), "state.waiting.reason"), "CrashLoopBackOff");
-}
-static bool is_restarted_by_probe(struct world *w, const char *name)
-{
-    return val_path_int(container(w, name), "restartCount", 0) > 0;
-}
-
-static void wait_for(struct world *w, const char *name, until_fn until, const char *what)
-{
-    int64_t end = loop_mono_ms(w->loop) + PATIENCE_MS;
-    while (!until(w, name)) {
-        if (loop_mono_ms(w->loop) > end)
-            fail_msg("%s: not %s; %s", name, what,
-                     val_json(w->arena, val_get(pod_now(w, name), "status")).p);
-        loop_turn(w->loop, 20);
-    }
-}
-
-struct log_text {
-    struct buf text;
-    bool ended;
-};
-
-static void take_chunk(void *ctx, struct str bytes)
-{
-    buf_add(&((struct log_text *)ctx)->text, bytes);
-}
-
-static void take_end(void *ctx)
-{
-    ((struct log_text *)ctx)->ended = true;
-}
-
-static const char *read_log(struct world *w, const char *name, struct api_log_options options)
-{
-    const struct api_kubelet *kubelet = runtime_kubelet(w->runtime);
-    struct log_text log = {.text = BUF_INIT(1u << 20)};
-    struct err err = ERR_INIT;
-    struct api_log_stream *stream = kubelet->log_open(kubelet->self, STR("t"), str_of(name),
-                                                      &options, take_chunk, take_end, &log, &err);
-    if (!stream)
-        fail_msg("%s", err.text);
-    for (int64_t end = loop_mono_ms(w->loop) + PATIENCE_MS;
-         !log.ended && loop_mono_ms(w->loop) < end;)
-        loop_turn(w->loop, 20);
-    assert_true(log.ended);
-    const char *text = arena_c(w->arena, buf_str(&log.text));
-    buf_done(&log.text);
-    return text;
-}
-
-#define ALL ((struct api_log_options){.tail_lines = -1, .since_seconds = -1, .limit_bytes = -1})
-
-static bool has_event(struct world *w, const char *reason);
-
-/* A process somewhere on the host whose command line holds the word. */
-static pid_t find_process(const char *word)
-{
-    DIR *dir = opendir("/proc");
-    pid_t found = 0;
-    for (struct dirent *e; dir && (e = readdir(dir));) {
-        char path[300], line[4096];
-        int64_t pid;
-        if (!str_to_i64(str_of(e->d_name), &pid) || pid == getpid())
-            continue;
-        snprintf(path, sizeof path, "/proc/%s/cmdline", e->d_name);
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
-        ssize_t n = fd >= 0 ? read(fd, line, sizeof line) : 0;
-        if (fd >= 0)
-            close(fd);
-        if (n > 0 && memmem(line, (size_t)n, word, strlen(word)))
-            found = (pid_t)pid;
-    }
-    if (dir)
-        closedir(dir);
-    return found;
-}
+#define NOBODY  65534
+#define SKIPPED 77
 
 /* --- the tests */
 
@@ -441,6 +217,49 @@ static void the_deaf_are_killed(void **state)
     assert_int_equal(find_process("4711.25"), 0);
 }
 
+static int64_t time_to_end(struct world *w, const char *name, int64_t grace_s)
+{
+    fake_api_delete(w->api, "pods", "t", name, grace_s);
+    int64_t from = loop_mono_ms(w->loop);
+    wait_for(w, name, is_gone, "gone");
+    return loop_mono_ms(w->loop) - from;
+}
+
+/* A PID 1 without a handler yet would never see the signal: it is kept until there is one. */
+static void term_waits_for_its_handler(void **state)
+{
+    struct world *w = *state;
+    put_pod(
+        w, "starting",
+        "{\"containers\":[{\"name\":\"c\",\"image\":\"x\",\"command\":[\"bash\",\"-c\",\"sleep 1; "
+        "trap 'exit 0' TERM; while :; do sleep 0.1; done\"]}]}");
+    wait_for(w, "starting", is_up, "up");
+    int64_t took = time_to_end(w, "starting", 15);
+    if (took >= 8000)
+        fail_msg("took %lld ms: %s", (long long)took, read_log(w, "starting", ALL));
+}
+
+#define DEAF_SHELL                                                                                 \
+    "mkfifo /tmp/f; exec 9<>/tmp/f; trap : TERM; sleep 3 & while :; do read -t 1 -u 9; done"
+
+/* `ray start --block` goes on after `ray stop`: alone in its container it has nothing to do. */
+static void a_lonely_launcher_is_ended(void **state)
+{
+    struct world *w = *state;
+    put_pod(w, "launcher",
+            "{\"containers\":[{\"name\":\"c\",\"image\":\"x\",\"command\":[\"bash\",\"-c\",\": ray "
+            "start; " DEAF_SHELL "\"]}]}");
+    put_pod(w, "worker",
+            "{\"containers\":[{\"name\":\"c\",\"image\":\"x\",\"command\":[\"bash\",\"-c\","
+            "\"" DEAF_SHELL "\"]}]}");
+    wait_for(w, "launcher", is_up, "up");
+    wait_for(w, "worker", is_up, "up");
+    int64_t took = time_to_end(w, "launcher", 15);
+    assert_true(took >= 2000 && took < 9000); /* its child had its grace */
+    took = time_to_end(w, "worker", 4);
+    assert_true(took >= 3900); /* nobody else is cut short */
+}
+
 static void crashes_back_off(void **state)
 {
     struct world *w = *state;
@@ -591,24 +410,6 @@ static void what_fits_nowhere_is_told(void **state)
                         "0/2 nodes are available: 2 Insufficient nvidia.com/gpu.");
 }
 
-struct event_search {
-    const char *reason;
-    bool found;
-};
-
-static void match_event(void *ctx, const struct val *event)
-{
-    struct event_search *s = ctx;
-    s->found |= str_is(val_as_str(val_get(event, "reason")), s->reason);
-}
-
-static bool has_event(struct world *w, const char *reason)
-{
-    struct event_search s = {.reason = reason};
-    fake_api_each(w->api, "events", match_event, &s);
-    return s.found;
-}
-
 static void without_namespaces_too(void **state)
 {
     struct world *w = *state;
@@ -689,6 +490,8 @@ static int run_all(const char *who)
         TEST(volumes_follow_their_objects),
         TEST(a_stopped_runtime_may_be_freed_at_once),
         TEST(the_deaf_are_killed),
+        TEST(term_waits_for_its_handler),
+        TEST(a_lonely_launcher_is_ended),
         TEST(crashes_back_off),
         TEST(what_cannot_start_says_why),
         TEST(liveness_restarts),
