@@ -37,8 +37,8 @@ bench: all
 	@ninja --quiet -C $(BUILD) -j $(JOBS) tests/bench/bench_values
 	@tests/bench/run $(BUILD)
 
-lint:
-	@tools/lint
+lint: all
+	@BUILD=$(BUILD) tools/lint
 
 format:
 	@git ls-files 'src/*.[ch]' 'tests/*.[ch]' | xargs clang-format -i

@@ -10,5 +10,5 @@
 #include <time.h>
 #undef alloca
 #pragma GCC poison strcpy strcat sprintf vsprintf strtok gets atoi atol atof strtol localtime      \
-    gmtime rand srand alloca system
+    gmtime rand srand alloca system setlocale
 #endif

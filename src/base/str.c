@@ -2,7 +2,6 @@
 #include "base/str.h"
 
 #include <errno.h>
-#include <locale.h>
 #include <stdio.h>
 
 int str_cmp(struct str a, struct str b)
@@ -112,6 +111,11 @@ bool str_to_i64(struct str s, int64_t *ret)
     return true;
 }
 
+double str_c_to_double(const char *text)
+{
+    return strtod(text, NULL);
+}
+
 bool str_to_double(struct str s, double *ret)
 {
     char text[64];
@@ -121,9 +125,7 @@ bool str_to_double(struct str s, double *ret)
         return false;
     memcpy(text, s.p, s.n);
     text[s.n] = 0;
-    locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-    double d = strtod_l(text, &end, c);
-    freelocale(c);
+    double d = strtod(text, &end);
     if (end != text + s.n)
         return false;
     *ret = d;

@@ -44,7 +44,9 @@ bool str_split(struct str *rest, char sep, struct str *ret_part);
 /* Whole text as a decimal number within the range; false otherwise. No sign for the unsigned one. */
 bool str_to_i64(struct str s, int64_t *ret);
 bool str_to_u64(struct str s, uint64_t *ret);
-bool str_to_double(struct str s, double *ret); /* C locale */
+bool str_to_double(struct str s, double *ret); /* C locale: setlocale is banned */
+/* What a text that is known to be a number says; out of range: infinity. */
+double str_c_to_double(const char *text);
 uint64_t str_hash(struct str s);
 /* Edit distance, for "did you mean"; cost bounded by a.n * b.n, both cut to 64. */
 unsigned str_distance(struct str a, struct str b);

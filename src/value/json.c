@@ -69,7 +69,7 @@ void val_print_double(double d, struct buf *out)
     char text[40];
     for (int digits = 15; digits <= 17; digits++) {
         snprintf(text, sizeof(text), "%.*g", digits, d);
-        if (strtod(text, NULL) == d)
+        if (str_c_to_double(text) == d)
             break;
     }
     buf_adds(out, text);

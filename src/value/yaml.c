@@ -210,7 +210,7 @@ static struct str float_key(struct arena *a, double d)
     int digits = 1;
     for (; digits < 9; digits++) {
         snprintf(text, sizeof(text), "%.*e", digits - 1, d);
-        if ((float)strtod(text, NULL) == (float)d)
+        if ((float)str_c_to_double(text) == (float)d)
             break;
     }
     snprintf(text, sizeof(text), "%.*e", digits - 1, d);

@@ -222,7 +222,7 @@ static bool resolve_float(struct str s, struct yaml_scalar *ret)
         return false;
     memcpy(text, s.p, s.n);
     text[s.n] = '\0';
-    double d = strtod(text, NULL);
+    double d = str_c_to_double(text);
     if (!isfinite(d))
         return false; /* out of range: stays text, as in Go */
     *ret = (struct yaml_scalar){.kind = YAML_KIND_FLOAT, .d = d};
