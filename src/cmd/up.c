@@ -28,7 +28,7 @@ static const struct cmd_option options[] = {
     {"gpu-product", 0, "NAME", "their nvidia.com/gpu.product (NVIDIA-A100-SXM4-80GB)"},
     {"cpu", 0, "QUANTITY", "logical CPUs of each node (64)"},
     {"memory", 0, "QUANTITY", "logical memory of each node (1Ti)"},
-    {"ray-version", 0, "V", "this Ray for all pods, whatever their image says"},
+    IMAGES_OPTIONS,
     {"idle-timeout", 0, "TIME", "remove a worker after it was idle for so long (10s, 5m)"},
     {"head-poll", 0, "TIME", "how often a head is asked for its demand (100ms)"},
     {"dashboard-port", 0, "PORT", "local port of Ray's dashboard and jobs (8265; 0: none)"},
@@ -59,19 +59,6 @@ static int take_product(const char *text, const char **ret, struct err *err)
     if (wrong || !text[0])
         return err_set(err, ERR_INVALID, "--gpu-product: \"%.70s\" is no label value: %s", text,
                        wrong ? wrong : "it is empty");
-    *ret = text;
-    return 0;
-}
-
-/* 2.46.0, 3.0.0rc1: it becomes part of a file name and of what pip is asked for. */
-static int take_ray_version(const char *text, const char **ret, struct err *err)
-{
-    static const char digits[] = "0123456789", parts[] = "0123456789.abcdefghijklmnopqrstuvwxyz";
-
-    if (strspn(text, digits) == 0 || text[strspn(text, parts)] || !strchr(text, '.') ||
-        strlen(text) > 31)
-        return err_set(err, ERR_INVALID, "--ray-version: \"%.40s\" is no version like 2.46.0",
-                       text);
     *ret = text;
     return 0;
 }
@@ -141,6 +128,8 @@ static int take_option(struct up_options *o, struct arena *a, const char *name, 
         o->has_values = true;
         return rc;
     }
+    if (images_take(&o->images, a, name, value, &rc, err))
+        return rc;
     rc = take_numbers(o, name, value, &taken, err);
     if (rc < 0 || taken)
         return rc;
@@ -155,8 +144,6 @@ static int take_option(struct up_options *o, struct arena *a, const char *name, 
         return take_quantity(name, value, &o->memory, err);
     if (strcmp(name, "gpu-product") == 0)
         return take_product(value, &o->gpu_product, err);
-    if (strcmp(name, "ray-version") == 0)
-        return take_ray_version(value, &o->ray_version, err);
     if (strcmp(name, "head-poll") == 0)
         return take_time(name, value, 50, &o->head_poll_ms, err);
     if (strcmp(name, "idle-timeout") == 0) {
@@ -471,7 +458,10 @@ static int prepare(const struct cmd_verb *verb, struct up_options *o, struct are
                    struct state *state, const struct val **ret_object, struct err *err)
 {
     int rc = render_values(verb, o, a, ret_object, err);
+    struct recipe_book book = images_book(&o->images);
 
+    if (rc == 0)
+        rc = images_check(&book, *ret_object, err);
     if (rc == 0)
         rc = state_resolve(o->state_dir, state, err);
     if (rc == 0)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cmd/cmd.h"
+#include "cmd/images.h"
 #include "cmd/ports.h"
 #include "cmd/state.h"
 
@@ -13,7 +14,8 @@ struct up_options {
     struct cmd_values values;
     bool has_values; /* -f or --set: apply even when the state has clusters */
     int64_t nodes, gpus;
-    const char *gpu_product, *cpu, *memory, *ray_version;
+    const char *gpu_product, *cpu, *memory;
+    struct images_wanted images;
     const char *idle_timeout; /* NULL: as the values say */
     int64_t head_poll_ms;
     int64_t api_port;

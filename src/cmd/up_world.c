@@ -223,6 +223,13 @@ static struct str ca_for_pod(void *ctx)
     return apiserver_ca(w->server);
 }
 
+static struct str cluster_ray_version(void *ctx, struct arena *a, struct str ns, struct str cluster)
+{
+    struct up_world *w = ctx;
+
+    return w->view ? view_ray_version(w->view, a, ns, cluster) : STR_NULL;
+}
+
 static void observe(void *ctx, struct str key, struct str line)
 {
     struct up_world *w = ctx;
@@ -270,11 +277,12 @@ static int start_runtime(struct up_world *w, struct err *err)
                                     .gpu_product = o->gpu_product,
                                     .cpu = o->cpu,
                                     .memory = o->memory,
-                                    .ray_version = o->ray_version,
+                                    .images = images_book(&o->images),
                                     .self_exe = w->self_exe,
                                     .podnet_so = w->podnet,
                                     .token = token_for_pod,
                                     .ca = ca_for_pod,
+                                    .cluster_ray_version = cluster_ray_version,
                                     .ctx = w,
                                     .api_url = str_of(w->url),
                                     .observe = observe,

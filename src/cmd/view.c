@@ -370,3 +370,10 @@ bool view_head_ip(struct view *view, char ret_ip[64])
     arena_free(a);
     return found;
 }
+
+struct str view_ray_version(struct view *view, struct arena *a, struct str ns, struct str cluster)
+{
+    const struct val *object = cache_get(view->caches[VIEW_CLUSTERS], ns, cluster);
+
+    return object ? arena_str(a, val_path_str(object, "spec.rayVersion")) : STR_NULL;
+}

@@ -27,3 +27,5 @@ void view_pod_stops(struct view *view, struct str ns, struct str name, bool has_
 void view_say(struct view *view, const char *format, ...) PRINTF_LIKE(2, 3);
 /* forward_target_fn's first half: the head pod's address. */
 bool view_head_ip(struct view *view, char ret_ip[64]);
+/* spec.rayVersion of a cluster; empty when it has none or is not known. */
+struct str view_ray_version(struct view *view, struct arena *a, struct str ns, struct str cluster);

@@ -5,6 +5,7 @@
  * `end` is set exactly in TERMINATED. Back-off as a kubelet's: none before the first restart, then
  * 10 s doubling to 300 s, forgotten after ten minutes of running. */
 #include "runtime/pod.h"
+#include "kube/raycluster.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -104,17 +105,33 @@ void container_done(struct container *c)
 
 /* --- image */
 
-static void pull_key(const struct container *c, char ret[128])
+static void pull_key(const struct container *c, char ret[160])
 {
-    snprintf(ret, 128, "ray-%s-py3%d", c->image.version, c->image.python_minor);
+    snprintf(ret, 160, "ray-%s", c->image.key);
 }
 
-static void pull_progress(void *ctx, struct str line)
+/* What a user reads in STATUS for as long as it takes: "installing Ray 2.46.0 (72 s)". */
+static void wait_for_pull(struct container *c, struct str line, int64_t ms)
+{
+    if (image_pull_is_queued(c->pull))
+        snprintf(c->reason, sizeof c->reason, "waiting to install Ray %s", c->image.recipe.version);
+    else
+        snprintf(c->reason, sizeof c->reason, "installing Ray %s (%lld s)", c->image.recipe.version,
+                 (long long)(ms / 1000));
+    snprintf(c->message, sizeof c->message, "ray[%s]==%s%s for Python 3.%d: %.*s",
+             c->image.recipe.extras, c->image.recipe.version,
+             c->image.recipe.on_top ? " and packages" : "", c->image.python_minor, STR_ARG(line));
+}
+
+static void pull_progress(void *ctx, struct str line, int64_t ms)
 {
     struct container *c = ctx;
-    char key[128];
+    char key[160], text[500];
     pull_key(c, key);
-    runtime_observe(c->pod->rt, str_of(key), line);
+    wait_for_pull(c, line.n ? line : STR("begins"), ms);
+    snprintf(text, sizeof text, "%s: %.*s", c->reason, STR_ARG(line));
+    runtime_observe(c->pod->rt, str_of(key), str_of(text));
+    pod_poke(c->pod);
 }
 
 static int64_t pod_back_off_base(const struct container *c)
@@ -123,69 +140,117 @@ static int64_t pod_back_off_base(const struct container *c)
     return base > 0 ? base : POD_BACK_OFF_MS;
 }
 
+/* As a kubelet says it: ErrImagePull, then ImagePullBackOff until the next go. */
+static void pull_failed(struct container *c, const struct err *err)
+{
+    char text[700];
+    snprintf(text, sizeof text, "Failed to pull image \"%s\": %s",
+             val_as_c(val_get(c->spec, "image")), err->text);
+    container_tell(c, true, "Failed", text);
+    container_tell(c, true, "Failed", "Error: ErrImagePull");
+    wait_because(c, "ErrImagePull", err->text);
+    int64_t delay = pod_back_off_base(c) << MIN_OF(c->pull_failures, 4);
+    c->pull_failures++;
+    c->not_before_ms = loop_mono_ms(c->pod->rt->loop) + delay;
+    pod_poke_at(c->pod, c->not_before_ms);
+}
+
+static void pull_backs_off(struct container *c)
+{
+    char text[sizeof c->message], cause[sizeof c->message];
+    if (strcmp(c->reason, "ErrImagePull") != 0)
+        return;
+    snprintf(cause, sizeof cause, "%s", c->message);
+    snprintf(text, sizeof text, "Back-off pulling image \"%.100s\": ErrImagePull: %.480s",
+             val_as_c(val_get(c->spec, "image")), cause);
+    wait_because(c, "ImagePullBackOff", text);
+    container_tell(c, false, "BackOff", text);
+    container_tell(c, true, "Failed", "Error: ImagePullBackOff");
+}
+
 static void pull_done(void *ctx, int rc, const struct err *err, int64_t took_ms)
 {
     struct container *c = ctx;
-    char text[700], key[128];
+    char text[700], key[160];
     c->pull = NULL;
     pull_key(c, key);
-    const char *image = val_as_c(val_get(c->spec, "image"));
     if (rc == 0) {
         snprintf(text, sizeof text,
-                 "Successfully pulled image \"%s\" in %lld.%03llds: Ray %s for Python 3.%d", image,
-                 (long long)(took_ms / 1000), (long long)(took_ms % 1000), c->image.version,
-                 c->image.python_minor);
+                 "Successfully pulled image \"%s\" in %lld.%03llds: Ray %s for Python 3.%d",
+                 val_as_c(val_get(c->spec, "image")), (long long)(took_ms / 1000),
+                 (long long)(took_ms % 1000), c->image.recipe.version, c->image.python_minor);
         c->image_ready = true;
+        wait_because(c, "ContainerCreating", "");
         container_tell(c, false, "Pulled", text);
         runtime_observe(c->pod->rt, str_of(key), STR("ready"));
     } else {
-        snprintf(text, sizeof text, "Failed to pull image \"%s\": %s", image, err->text);
-        container_tell(c, true, "Failed", text);
-        container_tell(c, true, "Failed", "Error: ErrImagePull");
         runtime_observe(c->pod->rt, str_of(key), str_of(err->text));
-        wait_because(c, "ErrImagePull", err->text);
-        int64_t delay = pod_back_off_base(c) << MIN_OF(c->pull_failures, 4);
-        c->pull_failures++;
-        c->not_before_ms = loop_mono_ms(c->pod->rt->loop) + delay;
-        pod_poke_at(c->pod, c->not_before_ms);
+        pull_failed(c, err);
     }
     pod_poke(c->pod);
+}
+
+static void tell_other_python(struct container *c, struct str image)
+{
+    char text[700];
+    int wanted = c->image.recipe.python_minor;
+    snprintf(text, sizeof text,
+             "Python 3.%d of image \"%.*s\" is not on this host, so its Python 3.%d is used; "
+             "`uv python install 3.%d` brings it",
+             wanted, STR_ARG(image), c->image.python_minor, wanted);
+    container_tell(c, true, "PythonVersion", text);
+}
+
+static void tell_present(struct container *c, struct str image)
+{
+    char text[700];
+    if (c->image.dir[0])
+        snprintf(text, sizeof text,
+                 "Container image \"%.*s\" already present on machine: Ray %s for Python 3.%d",
+                 STR_ARG(image), c->image.recipe.version, c->image.python_minor);
+    else
+        snprintf(text, sizeof text,
+                 "Image \"%.*s\" is not pulled: the container runs on this host's own files",
+                 STR_ARG(image));
+    container_tell(c, false, "Pulled", text);
 }
 
 /* Events and a warning for what the image turns out to be here. */
 static bool know_image(struct container *c)
 {
     struct runtime *rt = c->pod->rt;
-    struct str image = val_as_str(val_get(c->spec, "image"));
+    struct arena *a cleanup(cleanup_arena) = arena_new();
+    struct str image = val_as_str(val_get(c->spec, "image")), cluster_version = STR_NULL;
+    struct str cluster = kube_label(c->pod->object, RAY_LABEL_CLUSTER);
     struct err err = ERR_INIT;
-    char text[700];
-    if (image_plan(rt->images, image, rt->config.ray_version, &c->image, &err) < 0) {
-        wait_because(c, "ErrImagePull", err.text);
-        container_tell(c, true, "Failed", err.text);
-        c->not_before_ms = loop_mono_ms(rt->loop) + CONFIG_RETRY_MS;
-        pod_poke_at(c->pod, c->not_before_ms);
+    if (rt->config.cluster_ray_version && cluster.n)
+        cluster_version = rt->config.cluster_ray_version(rt->config.ctx, a, c->pod->ns, cluster);
+    if (image_plan(rt->images, image, cluster_version, &c->image, &err) < 0) {
+        pull_failed(c, &err);
         return false;
     }
     c->image_known = true;
     c->image_ready = c->image.is_present;
-    if (c->image.other_python) {
-        snprintf(text, sizeof text,
-                 "Python 3.%d of image \"%.*s\" is not on this host: its Python 3.%d is used",
-                 image_parse(image).python_minor, STR_ARG(image), c->image.python_minor);
-        container_tell(c, true, "PythonVersion", text);
-    }
-    if (c->image_ready) {
-        if (c->image.dir[0])
-            snprintf(text, sizeof text,
-                     "Container image \"%.*s\" already present on machine: Ray %s for Python 3.%d",
-                     STR_ARG(image), c->image.version, c->image.python_minor);
-        else
-            snprintf(text, sizeof text,
-                     "Image \"%.*s\" is not pulled: the container runs on this host's own files",
-                     STR_ARG(image));
-        container_tell(c, false, "Pulled", text);
-    }
+    if (c->image.other_python)
+        tell_other_python(c, image);
+    if (c->image_ready)
+        tell_present(c, image);
     return true;
+}
+
+static void start_pull(struct container *c)
+{
+    char text[700], key[160];
+    snprintf(text, sizeof text,
+             "Pulling image \"%s\": installing ray[%s]==%s%s for Python 3.%d (pip)",
+             val_as_c(val_get(c->spec, "image")), c->image.recipe.extras, c->image.recipe.version,
+             c->image.recipe.on_top ? " and packages" : "", c->image.python_minor);
+    container_tell(c, false, "Pulling", text);
+    pull_key(c, key);
+    struct image_handler handler = {.progress = pull_progress, .done = pull_done, .ctx = c};
+    c->pull = image_pull_new(c->pod->rt->images, &c->image, &handler);
+    wait_for_pull(c, STR("begins"), 0);
+    runtime_observe(c->pod->rt, str_of(key), str_of(c->reason));
 }
 
 bool container_ensure_image(struct container *c)
@@ -194,13 +259,8 @@ bool container_ensure_image(struct container *c)
     if (c->image_ready)
         return true;
     if (c->pull || loop_mono_ms(rt->loop) < c->not_before_ms) {
-        if (!c->pull && strcmp(c->reason, "ErrImagePull") == 0) {
-            char text[300];
-            const char *image = val_as_c(val_get(c->spec, "image"));
-            snprintf(text, sizeof text, "Back-off pulling image \"%.200s\"", image);
-            wait_because(c, "ImagePullBackOff", text);
-            container_tell(c, false, "BackOff", text);
-        }
+        if (!c->pull)
+            pull_backs_off(c);
         return false;
     }
     if (!c->image_known && !know_image(c))
@@ -215,14 +275,7 @@ bool container_ensure_image(struct container *c)
         pod_poke_at(c->pod, c->not_before_ms);
         return false;
     }
-    char text[700], key[128];
-    snprintf(text, sizeof text, "Pulling image \"%s\": Installing Ray %s for Python 3.%d (pip)",
-             val_as_c(val_get(c->spec, "image")), c->image.version, c->image.python_minor);
-    container_tell(c, false, "Pulling", text);
-    pull_key(c, key);
-    runtime_observe(rt, str_of(key), STR("installing"));
-    struct image_handler handler = {.progress = pull_progress, .done = pull_done, .ctx = c};
-    c->pull = image_pull_new(rt->images, &c->image, &handler);
+    start_pull(c);
     return false;
 }
 

@@ -1,14 +1,16 @@
-/* Ray environments by pip. See image.h.
+/* Ray environments by uv and pip. See image.h.
  *
- * The work is one shell script with its parts as arguments, run as a child with its output in a pipe:
- * venv, pip, rename. The supervisor holds the lock file while it runs. */
+ * The work is one shell script (pull.sh) with its parts as arguments, run as a child with its output in a
+ * pipe: venv, packages, rename. The supervisor holds the lock file while it runs. */
 #include "runtime/image.h"
 #include "base/arena.h"
 #include "io/spawn.h"
+#include "runtime/pull_script.h"
 #include "runtime/rootfs.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,10 +19,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PROGRESS_PERIOD_MS 2000
+#define PROGRESS_MIN_MS    2000
+#define PROGRESS_PART      8 /* of the time that has gone by: the longer, the rarer */
 #define LOCK_RETRY_MS      1000
 #define MAX_LINE_BYTES     400
 #define MAX_MINORS         100
+#define MAX_ERROR_SHOWN    220
+#define MAX_PACKAGES_BYTES (64u << 10)
 
 /* One environment being made. */
 struct job {
@@ -30,13 +35,15 @@ struct job {
     struct image_pull *pulls;
     struct spawn_watch *child;
     struct loop_fd *output;
-    struct loop_timer *timer;
+    struct loop_timer *timer;    /* to start, or to look at the lock again */
+    struct loop_timer *progress; /* to report how far it is */
     int output_fd, lock_fd;
     int life_fd; /* closed: the child sees that its result is no longer wanted */
-    int64_t started_ms, told_ms;
-    char line[MAX_LINE_BYTES];  /* the last one */
-    char error[MAX_LINE_BYTES]; /* the last one that says ERROR */
-    size_t line_n;
+    int64_t started_ms;
+    char reading[MAX_LINE_BYTES]; /* the line that has not ended yet */
+    size_t reading_n;
+    char line[MAX_LINE_BYTES];  /* the last whole one */
+    char error[MAX_LINE_BYTES]; /* the last one that says what is wrong */
 };
 
 struct image_pull {
@@ -48,72 +55,21 @@ struct image_pull {
 struct image_store {
     struct loop *loop;
     char *dir; /* CACHE/ray */
+    const struct recipe_book *book;
     struct job *jobs;
     int host_minor;                 /* of python3; -1: not asked yet; 0: none */
     signed char minors[MAX_MINORS]; /* python3.N: 0 not asked, 1 works, -1 does not */
 };
 
-/* $1 python, $2 temporary directory, $3 version, $4 final directory. Descriptor 3 ends when the
- * supervisor does or gives up the job: then the guard ends the whole session, pip and its children
- * too, which would otherwise live on without anybody to report to. */
-static const char script[] =
-    "set -eu\n"
-    "(read -r _ <&3 || :; kill -s KILL -- \"-$$\") >/dev/null 2>&1 &\n"
-    "guard=$!\n"
-    "exec 3<&-\n"
-    "trap 'kill \"$guard\" || :; rm -rf \"$2\"' EXIT\n"
-    "rm -rf \"$2\"\n"
-    "\"$1\" -m venv \"$2\"\n"
-    "\"$2/bin/python\" -m pip install --disable-pip-version-check --no-input --progress-bar off "
-    "\"ray[default]==$3\"\n"
-    "\"$2/bin/python\" -c 'import ray' \n"
-    "grep -rlIF \"$2\" \"$2/bin\" \"$2/pyvenv.cfg\" | while read -r f; do sed -i \"s|$2|$4|g\" "
-    "\"$f\"; done\n"
-    "mv -T \"$2\" \"$4\"\n";
-
-static bool is_version(struct str s)
-{
-    bool digits = s.n > 0 && s.p[0] >= '0' && s.p[0] <= '9';
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        digits = digits && ((c >= '0' && c <= '9') || c == '.' || (c >= 'a' && c <= 'z'));
-    }
-    return digits && str_find(s, '.') > 0 && s.n < 32;
-}
-
-struct image_ref image_parse(struct str image)
-{
-    struct image_ref ref = {0};
-    ptrdiff_t at = str_find(image, '@');
-    if (at >= 0)
-        image = str_sub(image, 0, (size_t)at);
-    ptrdiff_t slash = str_rfind(image, '/'), colon = str_rfind(image, ':');
-    if (colon <= slash)
-        return ref; /* no tag: no version */
-    struct str name = str_sub(image, (size_t)(slash + 1), (size_t)colon);
-    struct str tag = str_sub(image, (size_t)colon + 1, image.n), part;
-    if (!str_is(name, "ray") && !str_is(name, "ray-ml") && !str_is(name, "ray-llm"))
-        return ref;
-    if (!str_split(&tag, '-', &part) || !is_version(part))
-        return ref;
-    ref.version = part;
-    ref.is_ray = true;
-    while (str_split(&tag, '-', &part)) {
-        uint64_t number;
-        if (str_starts(part, STR("py3")) && str_to_u64(str_sub(part, 3, part.n), &number) &&
-            number < MAX_MINORS)
-            ref.python_minor = (int)number;
-    }
-    return ref;
-}
-
-struct image_store *image_store_new(struct loop *loop, const char *cache_dir)
+struct image_store *image_store_new(struct loop *loop, const char *cache_dir,
+                                    const struct recipe_book *book)
 {
     struct image_store *store = xcalloc(1, sizeof *store);
     char dir[PATH_MAX];
     snprintf(dir, sizeof dir, "%s/ray", cache_dir);
     store->loop = loop;
     store->dir = xstrdup(dir);
+    store->book = book;
     store->host_minor = -1;
     return store;
 }
@@ -132,6 +88,7 @@ static void job_free(struct job *job)
     }
     loop_fd_free(job->output);
     loop_timer_free(job->timer);
+    loop_timer_free(job->progress);
     if (job->output_fd >= 0)
         close(job->output_fd);
     if (job->lock_fd >= 0)
@@ -157,6 +114,8 @@ struct image_store *image_store_free(struct image_store *store)
     return NULL;
 }
 
+/* --- interpreters */
+
 /* Looks for an executable on PATH. */
 static bool find_program(const char *name, char ret[PATH_MAX])
 {
@@ -172,13 +131,12 @@ static bool find_program(const char *name, char ret[PATH_MAX])
 
 /* The minor that an interpreter says it is, 0 when it does not work (a pyenv shim may be on PATH for
  * a version that is not installed, so only running it tells). */
-static int ask_python(const char *name)
+static int ask_python(const char *path)
 {
-    char path[PATH_MAX];
     int out[2];
-    if (!find_program(name, path) || pipe2(out, O_CLOEXEC) < 0)
+    if (pipe2(out, O_CLOEXEC) < 0)
         return 0;
-    char *argv[] = {(char *)(uintptr_t)name, "-c", "import sys; print(sys.version_info[1])", NULL};
+    char *argv[] = {"python3", "-c", "import sys; print(sys.version_info[1])", NULL};
     struct spawn_fd fd = {.fd = out[1], .child_fd = 1};
     struct spawn_options options = {.path = path, .argv = argv, .fds = &fd, .n_fds = 1};
     struct spawn_child child;
@@ -199,57 +157,104 @@ static int ask_python(const char *name)
 
 static int host_python_minor(struct image_store *store)
 {
+    char path[PATH_MAX];
     if (store->host_minor < 0)
-        store->host_minor = ask_python("python3");
+        store->host_minor = find_program("python3", path) ? ask_python(path) : 0;
     return store->host_minor;
+}
+
+/* Where uv and pyenv keep the interpreters that they install, below HOME. */
+static const char *const python_places[] = {".local/share/uv/python/cpython-3.%d.*/bin/python3",
+                                            ".pyenv/versions/3.%d.*/bin/python3"};
+
+static bool find_kept_python(int minor, char ret[PATH_MAX])
+{
+    const char *home = getenv("HOME");
+    for (size_t i = 0; home && i < ARRAY_SIZE(python_places); i++) {
+        char place[PATH_MAX], pattern[PATH_MAX + 128];
+        glob_t found = {0};
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+        snprintf(place, sizeof place, python_places[i], minor);
+#pragma GCC diagnostic pop
+        snprintf(pattern, sizeof pattern, "%s/%.100s", home, place);
+        bool ok = glob(pattern, 0, NULL, &found) == 0 && found.gl_pathc > 0 &&
+                  strlen(found.gl_pathv[0]) < PATH_MAX;
+        if (ok)
+            snprintf(ret, PATH_MAX, "%s", found.gl_pathv[0]);
+        globfree(&found);
+        if (ok && ask_python(ret) == minor)
+            return true;
+    }
+    return false;
+}
+
+/* An interpreter of that minor: python3, python3.N, or one that uv or pyenv has installed. */
+static bool find_python(struct image_store *store, int minor, char ret[PATH_MAX])
+{
+    char name[32];
+    snprintf(name, sizeof name, "python3.%d", minor);
+    if (minor == host_python_minor(store))
+        return find_program("python3", ret);
+    return (find_program(name, ret) && ask_python(ret) == minor) || find_kept_python(minor, ret);
 }
 
 static bool has_python(struct image_store *store, int minor)
 {
-    char name[32];
+    char path[PATH_MAX];
     signed char *known = &store->minors[minor];
-    if (*known == 0) {
-        snprintf(name, sizeof name, "python3.%d", minor);
-        *known = minor == host_python_minor(store) || ask_python(name) == minor ? 1 : -1;
-    }
+    if (*known == 0)
+        *known = find_python(store, minor, path) ? 1 : -1;
     return *known > 0;
 }
 
+/* --- the plan */
+
+/* The names of old caches hold for what they held: ray[default] and nothing on top. */
 static void plan_dir(const struct image_store *store, struct image_plan *plan)
 {
-    char python[PATH_MAX];
-    snprintf(plan->dir, sizeof plan->dir, "%s/%s-py3%d", store->dir, plan->version,
-             plan->python_minor);
+    const struct recipe *r = &plan->recipe;
+    char python[PATH_MAX], extras[RECIPE_MAX_EXTRAS + 1] = "", on_top[24] = "";
+    if (strcmp(r->extras, "default") != 0)
+        snprintf(extras, sizeof extras, "-%s", r->extras);
+    for (char *p = extras; *p; p++)
+        *p = *p == ',' ? '+' : *p;
+    if (r->on_top)
+        snprintf(on_top, sizeof on_top, "-%016llx", (unsigned long long)r->on_top);
+    snprintf(plan->key, sizeof plan->key, "%s-py3%d%s%s", r->version, plan->python_minor, extras,
+             on_top);
+    snprintf(plan->dir, sizeof plan->dir, "%s/%s", store->dir, plan->key);
     snprintf(python, sizeof python, "%s/bin/ray", plan->dir);
     plan->is_present = access(python, X_OK) == 0;
 }
 
-int image_plan(struct image_store *store, struct str image, const char *version_override,
+int image_plan(struct image_store *store, struct str image, struct str cluster_version,
                struct image_plan *ret, struct err *err)
 {
-    struct image_ref ref = image_parse(image);
     struct image_plan plan = {.is_present = true};
-    if (!ref.is_ray) {
+    int rc = recipe_of(store->book, image, cluster_version, &plan.recipe, err);
+    if (rc < 0)
+        return rc;
+    if (plan.recipe.row->is_host) {
         *ret = plan;
         return 0;
     }
-    struct str version = version_override ? str_of(version_override) : ref.version;
-    snprintf(plan.version, sizeof plan.version, "%.*s", STR_ARG(version));
-    plan.python_minor = ref.python_minor;
-    if (ref.python_minor) {
+    int wanted = plan.recipe.python_minor;
+    plan.python_minor = wanted;
+    if (wanted) {
         plan_dir(store, &plan);
-        if (plan.is_present || has_python(store, ref.python_minor)) {
+        if (plan.is_present || has_python(store, wanted)) {
             *ret = plan;
             return 0;
         }
     }
-    plan.other_python = ref.python_minor != 0;
+    plan.other_python = wanted != 0;
     plan.python_minor = host_python_minor(store);
     if (plan.python_minor == 0)
         return err_set(err, ERR_NOT_FOUND,
                        "no python3 on this host, so no Ray for image %.*s; install python3 and "
                        "python3-venv",
-                       STR_ARG(image));
+                       STR_ARG(str_sub(image, 0, 120)));
     plan_dir(store, &plan);
     *ret = plan;
     return 0;
@@ -257,24 +262,43 @@ int image_plan(struct image_store *store, struct str image, const char *version_
 
 /* --- the job */
 
-static void job_progress(struct job *job)
+static void job_report(struct job *job)
 {
-    int64_t now = loop_mono_ms(job->store->loop);
-    if (now - job->told_ms < PROGRESS_PERIOD_MS)
-        return;
-    job->told_ms = now;
+    int64_t ms = loop_mono_ms(job->store->loop) - job->started_ms;
     for (struct image_pull *p = job->pulls; p; p = p->next)
-        p->handler.progress(p->handler.ctx, str_of(job->line));
+        p->handler.progress(p->handler.ctx, str_of(job->line), ms);
+}
+
+/* Whether pip speaks or not, so that the seconds go on; rarer as time goes by: every report is a write of
+ * the status of every pod that waits. */
+static void job_progress(void *ctx)
+{
+    struct job *job = ctx;
+    int64_t ms = loop_mono_ms(job->store->loop) - job->started_ms;
+    job_report(job);
+    job->progress = loop_after(job->store->loop, MAX_OF(PROGRESS_MIN_MS, ms / PROGRESS_PART),
+                               job_progress, job);
+}
+
+/* What is wrong, as pip says it ("ERROR: …") and as uv does ("error: …", or a tree whose leaf is the cause). */
+static void note_error(struct job *job)
+{
+    static const char *const marks[] = {"ERROR: ", "error: ", "\u2570\u2500\u25b6 ", "\u00d7 "};
+    struct str line = str_trim(str_of(job->line));
+    for (size_t i = 0; i < ARRAY_SIZE(marks); i++)
+        if (str_starts(line, str_of(marks[i])))
+            snprintf(job->error, sizeof job->error, "%.*s",
+                     STR_ARG(str_sub(line, strlen(marks[i]), line.n)));
 }
 
 static void job_line_end(struct job *job)
 {
-    job->line[job->line_n] = '\0';
-    if (job->line_n > 0 && strncmp(job->line, "ERROR", 5) == 0)
-        snprintf(job->error, sizeof job->error, "%s", job->line);
-    if (job->line_n > 0)
-        job_progress(job);
-    job->line_n = 0;
+    job->reading[job->reading_n] = '\0';
+    if (str_trim(str_of(job->reading)).n > 0) {
+        memcpy(job->line, job->reading, sizeof job->line);
+        note_error(job);
+    }
+    job->reading_n = 0;
 }
 
 static void job_output(void *ctx, int events)
@@ -292,8 +316,8 @@ static void job_output(void *ctx, int events)
         for (ssize_t i = 0; i < n; i++) {
             if (part[i] == '\n')
                 job_line_end(job);
-            else if (job->line_n + 1 < sizeof job->line)
-                job->line[job->line_n++] = part[i];
+            else if (job->reading_n + 1 < sizeof job->reading)
+                job->reading[job->reading_n++] = part[i];
         }
     }
 }
@@ -331,23 +355,45 @@ static void job_exited(void *ctx, int status)
     }
     const char *why = job->error[0] ? job->error : job->line[0] ? job->line : "pip said nothing";
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    int rc =
-        err_set(&err, ERR_UNAVAILABLE,
-                "installing ray[default]==%s with Python 3.%d failed (exit %d): %.200s; check the "
-                "network and pip's index, then it is tried again by itself",
-                job->plan.version, job->plan.python_minor, code, why);
+    int rc = err_set(&err, ERR_UNAVAILABLE,
+                     "installing ray[%s]==%s%s with Python 3.%d failed (exit %d): %.*s; check the "
+                     "network and pip's index, then it is tried again by itself",
+                     job->plan.recipe.extras, job->plan.recipe.version,
+                     job->plan.recipe.on_top ? " and packages" : "", job->plan.python_minor, code,
+                     MAX_ERROR_SHOWN, why);
     job_done(job, rc, &err);
+}
+
+/* What pull.sh is told. */
+struct pull_words {
+    char python[PATH_MAX], temporary[PATH_MAX], ray[RECIPE_MAX_EXTRAS + RECIPE_MAX_VERSION + 16];
+    struct buf packages;
+};
+
+static int make_words(struct job *job, struct pull_words *words, struct err *err)
+{
+    const struct recipe *r = &job->plan.recipe;
+    if (!find_python(job->store, job->plan.python_minor, words->python))
+        return err_set(err, ERR_NOT_FOUND, "python3.%d is no longer on this host",
+                       job->plan.python_minor);
+    snprintf(words->temporary, sizeof words->temporary, "%s.new", job->plan.dir);
+    snprintf(words->ray, sizeof words->ray, "ray[%s]==%s", r->extras, r->version);
+    const char *const lines[] = {r->row->packages, r->book->packages};
+    for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
+        if (lines[i])
+            buf_addf(&words->packages, "%s\n", lines[i]);
+    return words->packages.failed ? err_set(err, ERR_TOO_LARGE, "too many packages") : 0;
 }
 
 static int job_spawn(struct job *job, struct err *err)
 {
-    char python[PATH_MAX], name[32], temporary[PATH_MAX];
-    snprintf(name, sizeof name, "python3.%d", job->plan.python_minor);
-    if (job->plan.python_minor == host_python_minor(job->store))
-        snprintf(name, sizeof name, "python3");
-    if (!find_program(name, python))
-        snprintf(python, sizeof python, "python3");
-    snprintf(temporary, sizeof temporary, "%s.new", job->plan.dir);
+    const struct recipe *r = &job->plan.recipe;
+    struct pull_words *words cleanup(cleanup_free) = xcalloc(1, sizeof *words);
+    words->packages = BUF_INIT(MAX_PACKAGES_BYTES);
+    int rc = make_words(job, words, err);
+    struct buf packages cleanup(buf_done) = words->packages;
+    if (rc < 0)
+        return rc;
     int out[2], life[2];
     if (pipe2(out, O_CLOEXEC) < 0)
         return err_errno(err, errno, "pipe");
@@ -357,20 +403,30 @@ static int job_spawn(struct job *job, struct err *err)
         close(out[1]);
         return err_errno(err, why, "pipe");
     }
-    char *argv[] = {"sh",   "-c",      (char *)(uintptr_t)script, "mobula-pull",
-                    python, temporary, job->plan.version,         job->plan.dir,
-                    NULL};
+    const char *argv[] = {"sh",
+                          "-c",
+                          pull_script,
+                          "mobula-pull",
+                          words->python,
+                          words->temporary,
+                          job->plan.dir,
+                          words->ray,
+                          r->before ? r->before : "",
+                          buf_c(&packages),
+                          r->row->is_dated ? "1" : "",
+                          r->row->file ? r->row->file : "",
+                          NULL};
     struct spawn_fd fds[] = {{.fd = out[1], .child_fd = 1},
                              {.fd = out[1], .child_fd = 2},
                              {.fd = life[0], .child_fd = 3}};
     struct spawn_options options = {.path = "/bin/sh",
-                                    .argv = argv,
+                                    .argv = (char **)(uintptr_t)argv,
                                     .fds = fds,
                                     .n_fds = ARRAY_SIZE(fds),
                                     .dies_with_parent = true,
                                     .new_session = true};
     struct spawn_child child;
-    int rc = spawn_start(&options, &child, err);
+    rc = spawn_start(&options, &child, err);
     close(out[1]);
     close(life[0]);
     if (rc < 0) {
@@ -404,7 +460,6 @@ static void job_run(void *ctx)
     }
     if (flock(job->lock_fd, LOCK_EX | LOCK_NB) < 0) {
         snprintf(job->line, sizeof job->line, "another mobula installs it; waiting");
-        job_progress(job);
         job->timer = loop_after(job->store->loop, LOCK_RETRY_MS, job_run, job);
         return;
     }
@@ -430,6 +485,7 @@ static void job_start_next(struct image_store *store)
             continue;
         j->started_ms = loop_mono_ms(store->loop);
         j->timer = loop_after(store->loop, 0, job_run, j);
+        j->progress = loop_after(store->loop, 0, job_progress, j);
         running++;
     }
 }
@@ -465,6 +521,7 @@ struct image_pull *image_pull_free(struct image_pull *pull)
     if (!pull)
         return NULL;
     struct job *job = pull->job;
+    struct image_store *store = job->store;
     for (struct image_pull **at = &job->pulls; *at; at = &(*at)->next) {
         if (*at == pull) {
             *at = pull->next;
@@ -472,8 +529,14 @@ struct image_pull *image_pull_free(struct image_pull *pull)
         }
     }
     free(pull);
-    if (!job->pulls && !job->child &&
-        job->plan.dir[0]) /* a running pip is not interrupted: its result is cached */
-        job_free(job);
+    if (!job->pulls && !job->child && job->plan.dir[0]) {
+        job_free(job); /* a running pip is not interrupted: its result is cached */
+        job_start_next(store);
+    }
     return NULL;
+}
+
+bool image_pull_is_queued(const struct image_pull *pull)
+{
+    return !job_is_running(pull->job);
 }

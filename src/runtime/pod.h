@@ -68,10 +68,10 @@ struct container {
     struct str name;
     bool is_init, is_sidecar;
     enum container_state state;
-    char reason[48]; /* while waiting */
-    char message[512];
+    char reason[80]; /* while waiting */
+    char message[640];
     struct image_plan image;
-    bool image_known, image_ready, image_told;
+    bool image_known, image_ready;
     struct image_pull *pull;
     int pull_failures;
 

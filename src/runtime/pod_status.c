@@ -48,9 +48,8 @@ static const struct val *container_value(struct arena *a, const struct container
         id =
             val_textf(a, "mobula://%.*s-%.*s-%d", (int)MIN_OF(c->pod->uid.n, (size_t)36),
                       c->pod->uid.p, (int)MIN_OF(c->name.n, (size_t)24), c->name.p, c->incarnation);
-    if (c->ran)
-        image_id = c->image.dir[0] ? val_textf(a, "mobula://ray-%s-py3%d", c->image.version,
-                                               c->image.python_minor)
+    if (c->image_known)
+        image_id = c->image.key[0] ? val_textf(a, RUNTIME_RAY_IMAGE_ID "%s", c->image.key)
                                    : val_text(a, "mobula://host");
     bool ready = c->is_init ? (c->state == CONTAINER_TERMINATED && c->end.exit_code == 0) ||
                                   (c->is_sidecar && c->ready)

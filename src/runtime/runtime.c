@@ -284,7 +284,7 @@ int runtime_new(struct loop *loop, struct kube_api *api, const struct runtime_co
         return rc;
     }
     rt->logs = log_hub_new(loop);
-    rt->images = image_store_new(loop, config->cache_dir);
+    rt->images = image_store_new(loop, config->cache_dir, &rt->config.images);
     rt->http = http_client_new(loop);
     rt->events = events_new(rt);
     rt->scheduler = scheduler_new(rt);

@@ -9,6 +9,10 @@
 
 #include "client/client.h"
 #include "client/kubelet.h"
+#include "runtime/recipe.h"
+
+/* imageID of a container with a Ray environment: this and the environment's key, "2.46.0-py311-all". */
+#define RUNTIME_RAY_IMAGE_ID "mobula://ray-"
 
 struct runtime;
 
@@ -20,14 +24,17 @@ struct runtime_config {
     const char *gpu_product;                    /* label nvidia.com/gpu.product */
     const char *cpu, *memory;                   /* per GPU node, logical: "64", "1Ti" */
     const char *cpu_node_cpu, *cpu_node_memory; /* the CPU node; NULL: the same */
-    const char *ray_version; /* overrides the image tag's for all pods; NULL: the tag's */
-    int concurrent_starts;   /* Ray starts at once; 0: one per core */
-    const char *self_exe;    /* path of the mobula binary (pod-init) */
-    const char *podnet_so;   /* path of libmobula-podnet.so */
+    struct recipe_book images;                  /* what images hold, besides the built-in table */
+    int concurrent_starts;                      /* Ray starts at once; 0: one per core */
+    const char *self_exe;                       /* path of the mobula binary (pod-init) */
+    const char *podnet_so;                      /* path of libmobula-podnet.so */
     struct str (*token)(void *ctx, struct arena *a, struct str ns,
                         struct str account); /* for pods */
     struct str (*ca)(void *ctx);
     void *ctx;
+    /* spec.rayVersion of a pod's RayCluster: for images that name no Ray. Or NULL. */
+    struct str (*cluster_ray_version)(void *ctx, struct arena *a, struct str ns,
+                                      struct str cluster);
     struct str api_url; /* https://127.0.0.1:PORT, for pods */
 
     /* Progress lines for a live view, or NULL. key: "ray-2.46.0-py311" or "NS/POD". */

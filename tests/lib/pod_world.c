@@ -26,7 +26,9 @@ static void count_stops(void *ctx, struct str ns, struct str name, bool has_ende
 void world_start(struct world *w)
 {
     struct err err = ERR_INIT;
+    static const struct recipe_row images[] = {{.name = "x", .is_host = true}};
     struct runtime_config config = {.dir = w->dir,
+                                    .images = {.rows = images, .n_rows = ARRAY_SIZE(images)},
                                     .cache_dir = "/nonexistent",
                                     .nodes = 1,
                                     .gpus = 8,

@@ -23,6 +23,7 @@ CACHE = pathlib.Path(os.environ.get("MOBULA_CACHE", pathlib.Path.home() / ".cach
 PRODUCT = "NVIDIA-A100-SXM4-80GB"
 GROUPS = {1: "one-A100-80G-gpu-WG", 2: "two-A100-80G-gpu-WG", 4: "four-A100-80G-gpu-WG", 8: "eight-A100-80G-gpu-WG"}
 CLUSTER = "ado-ray-kuberay"
+LEAN = ("--ray-extras", "default")  # the demo's environment
 number = 0
 bad = 0
 
@@ -68,7 +69,7 @@ class World:
         return done
 
     def up(self, *more):
-        return self.mobula("up", "--state", self.state, "--detach", "-f", VALUES, "--idle-timeout", "10s",
+        return self.mobula("up", "--state", self.state, "--detach", "-f", VALUES, "--idle-timeout", "10s", *LEAN,
                            "--dashboard-port", str(self.dashboard_port), "--client-port", "0", "--gcs-port", "0", *more)
 
     def kubectl(self, *words, timeout=60):
@@ -213,7 +214,7 @@ def killed_and_back(w, cluster):
     os.kill(pid, signal.SIGKILL)
     left = until(20, lambda: not processes_of(w.state))
     check("kill -9 of the supervisor leaves no process", left, "\n".join(processes_of(w.state)))
-    w.mobula("up", "--state", w.state, "--detach")
+    w.mobula("up", "--state", w.state, "--detach", *LEAN)
     back = w.get("raycluster", CLUSTER)
     check("up again brings the same RayCluster back", back and back["metadata"]["uid"] == cluster["metadata"]["uid"])
     ready = until(240, lambda: len(w.ready_pods("headgroup")) == 1 and len(w.ready_pods("cpuWG")) == 1)

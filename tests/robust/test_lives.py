@@ -231,7 +231,7 @@ def test_no_index(folder):
         failed = wait_until(lambda: [r for r in waiting_reasons(state) if r[0] in ("ErrImagePull", "ImagePullBackOff")], 90, 0.5)
         check("no pip network: the pod shows ErrImagePull or ImagePullBackOff", failed, waiting_reasons(state), up.text())
         text = " ".join(m for r, m in events_of(state) if r == "Failed") + str(failed)
-        check("no pip network: with pip's own word", "ray[default]" in text and
+        check("no pip network: with pip's own word", "ray[all]" in text and
               any(w in text for w in ("No matching distribution", "Could not find", "Connection refused", "ERROR")), text)
         check("no pip network: and the next step", "network" in text and "index" in text, text)
         shown = subprocess.run([MOBULA, "status", "--state", state], capture_output=True, text=True)
@@ -361,7 +361,7 @@ def wheel_of_ray(folder, version):
     os.makedirs(folder)
     info = "ray-%s.dist-info" % version
     files = {"ray/__init__.py": "def main():\n    pass\n",
-             info + "/METADATA": "Metadata-Version: 2.1\nName: ray\nVersion: %s\nProvides-Extra: default\n" % version,
+             info + "/METADATA": "Metadata-Version: 2.1\nName: ray\nVersion: %s\nProvides-Extra: all\n" % version,
              info + "/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
              info + "/entry_points.txt": "[console_scripts]\nray = ray:main\n"}
     files[info + "/RECORD"] = "".join("%s,,\n" % name for name in [*files, info + "/RECORD"])

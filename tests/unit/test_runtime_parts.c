@@ -1,5 +1,6 @@
 /* The runtime's pure parts: wire protocol, environments, images, probes, hosts files, state table. */
 #include "runtime/pod.h"
+#include "runtime/recipe.h"
 #include "runtime/wire.h"
 
 #include <setjmp.h>
@@ -210,34 +211,123 @@ static void missing_sources_are_named(void **state)
 
 /* --- images */
 
-static void image_tags(void **state)
+/* What an image turns out to be: "host", "VERSION pyN [EXTRAS]", or a part of why it is refused. */
+static void image_is(const struct recipe_book *book, const char *image, const char *cluster,
+                     const char *wanted)
 {
-    const struct {
-        const char *image, *version;
-        int minor;
+    struct recipe r;
+    struct err err = ERR_INIT;
+    char text[sizeof err.text];
+    int rc = recipe_of(book, str_of(image), str_of(cluster), &r, &err);
+    if (rc < 0)
+        snprintf(text, sizeof text, "%s", err.text);
+    else if (r.row->is_host)
+        snprintf(text, sizeof text, "host");
+    else
+        snprintf(text, sizeof text, "%s py%d [%s]%s", r.version, r.python_minor, r.extras,
+                 r.on_top ? " and packages" : "");
+    if (rc < 0 ? !strstr(text, wanted) : strcmp(text, wanted) != 0)
+        fail_msg("%s: \"%s\", not \"%s\"", image, text, wanted);
+}
+
+#define NO_RECIPE "has no recipe: say what it holds with --image "
+#define NO_VERSION                                                                                 \
+    "names no Ray version, and its cluster has no rayVersion: say which with --ray-version 2."
+
+static void image_table(void **state)
+{
+    static const struct recipe_book book = {0};
+    static const struct {
+        const char *image, *cluster, *wanted;
     } rows[] = {
-        {"rayproject/ray:2.46.0-py310-cpu", "2.46.0", 10},
-        {"rayproject/ray:2.46.0", "2.46.0", 0},
-        {"registry.local:5000/x/ray-ml:2.9.3-py39-gpu", "2.9.3", 9},
-        {"quay.io/a/ray:2.60.0.dev0-py312-cu121@sha256:abc", "2.60.0.dev0", 12},
-        {"ray:2.10.0", "2.10.0", 0},
-        {"rayproject/ray:latest", NULL, 0},
-        {"rayproject/ray", NULL, 0},
-        {"localhost:5000/ray", NULL, 0},
-        {"busybox:1.36", NULL, 0},
-        {"x/array:2.46.0", NULL, 0},
-        {"rayproject/ray:", NULL, 0},
-        {"rayproject/ray:2", NULL, 0},
-        {"rayproject/ray:2.46.0;rm -rf-py310", NULL, 0},
-        {"", NULL, 0},
+        {"rayproject/ray:2.46.0-py310-cpu", NULL, "2.46.0 py10 [all]"},
+        {"rayproject/ray:2.46.0", "2.9.0", "2.46.0 py0 [all]"},
+        {"ray:2.10.0", NULL, "2.10.0 py0 [all]"},
+        {"docker.io/rayproject/ray:2.52.1-py312-gpu", NULL, "2.52.1 py12 [all]"},
+        {"cr.ray.io/rayproject/ray:2.9.3.a1b2c3-py39-cu121", NULL, "2.9.3 py9 [all]"},
+        {"localhost:5000/rayproject/ray:2.46.0-py311-cu121@sha256:0ab", NULL, "2.46.0 py11 [all]"},
+        {"localhost:5000/ray:2.46.0-extra-py311-cpu", NULL, "2.46.0 py11 [all]"},
+        {"quay.io/a/ray:2.60.0.dev0-py312-cu121@sha256:abc", NULL, "2.60.0.dev0 py12 [all]"},
+        {"rayproject/ray:3.0.0rc1", NULL, "3.0.0rc1 py0 [all]"},
+        {"rayproject/ray-llm:2.46.0-py311-cu124", NULL, "2.46.0 py11 [all,llm]"},
+        {"registry.local:5000/x/ray-ml:2.9.3-py39-gpu", NULL, "2.9.3 py9 [all] and packages"},
+        {"rayproject/ray:latest", "2.46.0", "2.46.0 py0 [all]"},
+        {"rayproject/ray:latest-py311-cpu", NULL, NO_VERSION},
+        {"rayproject/ray@sha256:0123", NULL, NO_VERSION},
+        {"localhost:5000/ray", NULL, NO_VERSION},
+        {"rayproject/ray:", NULL, NO_VERSION},
+        {"rayproject/ray:2", NULL, NO_VERSION},
+        {"rayproject/ray:2.46.0;rm -rf-py310", NULL, NO_VERSION},
+        {"quay.io/ado/ado:latest-ofed-py312-cu121-2.1.0", "2.52.1",
+         "2.52.1 py12 [all] and packages"},
+        {"mirror.local/quay/ado/ado-core:1.0", NULL, NO_VERSION},
+        {"busybox", NULL, "host"},
+        {"busybox:1.36", NULL, "host"},
+        {"docker.io/library/python:3.12-slim", NULL, "host"},
+        {"localhost:5000/alpine@sha256:0", NULL, "host"},
+        {"quay.io/team/busybox:1", NULL, NO_RECIPE "quay.io/team/busybox:1=requirements.txt"},
+        {"quay.io/team/app@sha256:1", NULL, NO_RECIPE "quay.io/team/app=requirements.txt"},
+        {"x/array:2.46.0", "2.46.0", NO_RECIPE},
+        {"x", NULL, NO_RECIPE "x=requirements.txt, or with --image x=host"},
+        {"", NULL, NO_RECIPE},
+        {":", NULL, NO_RECIPE},
+        {"/", NULL, NO_RECIPE},
     };
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        struct image_ref ref = image_parse(str_of(rows[i].image));
-        assert_int_equal(ref.is_ray, rows[i].version != NULL);
-        if (rows[i].version)
-            assert_true(str_is(ref.version, rows[i].version));
-        assert_int_equal(ref.python_minor, rows[i].minor);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        image_is(&book, rows[i].image, rows[i].cluster, rows[i].wanted);
+}
+
+static void image_rows_of_a_user(void **state)
+{
+    static const struct recipe_row own[] = {
+        {.name = "quay.io/team/app:1.*", .ray = "2.46.0", .python_minor = 11, .packages = "emoji"},
+        {.name = "quay.io/team/app",
+         .file = "/r.txt",
+         .file_text = "torch\nray[data] == 2.50.1 # x\n"},
+        {.name = "tool-*", .is_host = true},
+        {.name = "team/lean", .extras = "data,serve"},
+    };
+    struct recipe_book book = {.rows = own, .n_rows = ARRAY_SIZE(own), .extras = "default"};
+    image_is(&book, "quay.io/team/app:1.2@sha256:0", NULL, "2.46.0 py11 [default] and packages");
+    image_is(&book, "quay.io/team/app:2-py312", NULL, "2.50.1 py12 [default] and packages");
+    image_is(&book, "ghcr.io/team/app:1.2", NULL, NO_RECIPE);
+    image_is(&book, "ghcr.io/x/tool-a:3", NULL, "host");
+    image_is(&book, "tool-a/other", NULL, NO_RECIPE);
+    image_is(&book, "h:1/team/lean:9", "2.44.0", "2.44.0 py0 [data,serve]");
+    image_is(&book, "h:1/team/lean:2.46.0", NULL, NO_VERSION); /* its own tag, not Ray's */
+    image_is(&book, "rayproject/ray:2.46.0", NULL, "2.46.0 py0 [default]");
+    book.ray_version = "2.48.0";
+    image_is(&book, "rayproject/ray:2.46.0-py310", NULL, "2.48.0 py10 [default]");
+    image_is(&book, "quay.io/team/app:1.2", NULL, "2.48.0 py11 [default] and packages");
+    image_is(&book, "nobody/knows:1-py39", NULL, "2.48.0 py9 [default]");
+    image_is(&book, "tool-a", NULL, "host");
+}
+
+/* What is on top tells environments apart; what is not, does not. */
+static void image_hashes(void **state)
+{
+    static const struct recipe_row own[] = {
+        {.name = "a", .packages = "emoji"},
+        {.name = "b", .packages = "emoji\n"},
+        {.name = "c", .packages = "torch"},
+        {.name = "d", .file = "/f", .file_text = "emoji"},
+        {.name = "e"},
+    };
+    struct recipe_book book = {.rows = own, .n_rows = ARRAY_SIZE(own), .ray_version = "2.46.0"};
+    uint64_t on_top[ARRAY_SIZE(own)];
+    struct err err = ERR_INIT;
+    struct recipe r;
+    for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
+        assert_int_equal(recipe_of(&book, str_of(own[i].name), STR_NULL, &r, &err), 0);
+        on_top[i] = r.on_top;
+        assert_string_equal(r.before, "2025-05-14");
     }
+    assert_true(on_top[0] == on_top[1] && on_top[0] != 0);
+    assert_true(on_top[2] != on_top[0] && on_top[3] != on_top[0] && on_top[3] != on_top[2]);
+    assert_true(on_top[4] == 0);
+    book.packages = "emoji\n";
+    assert_int_equal(recipe_of(&book, STR("e"), STR_NULL, &r, &err), 0);
+    assert_true(r.on_top != 0 && r.on_top != on_top[0]);
 }
 
 /* --- probes */
@@ -370,7 +460,9 @@ int main(void)
         TEST(expansion_follows_kubernetes),
         TEST(container_environment),
         TEST(missing_sources_are_named),
-        TEST(image_tags),
+        TEST(image_table),
+        TEST(image_rows_of_a_user),
+        TEST(image_hashes),
         TEST(probe_defaults_and_ports),
         TEST(probe_thresholds),
         TEST(hosts_name_services_and_pods),

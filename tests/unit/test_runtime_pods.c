@@ -201,6 +201,31 @@ static void a_stopped_runtime_may_be_freed_at_once(void **state)
     assert_int_equal(w->pods_ended, 1);
 }
 
+static bool backs_off(struct world *w, const char *name)
+{
+    return str_is(val_path_str(container(w, name), "state.waiting.reason"), "ImagePullBackOff");
+}
+
+/* As a kubelet says it of an image that it cannot have, with what to write. */
+static void an_image_without_a_recipe_is_refused(void **state)
+{
+    struct world *w = *state;
+    put_pod(w, "unknown",
+            "{\"containers\":[{\"name\":\"c\",\"image\":\"quay.io/team/app:1\",\"command\":["
+            "\"sleep\",\"100\"]}]}");
+    wait_for(w, "unknown", backs_off, "backing off");
+    const struct val *waiting = val_path(container(w, "unknown"), "state.waiting");
+    assert_true(str_starts(val_path_str(waiting, "message"),
+                           STR("Back-off pulling image \"quay.io/team/app:1\": ErrImagePull: ")));
+    assert_true(str_has(val_path_str(waiting, "message"),
+                        STR("--image quay.io/team/app:1=requirements.txt")));
+    assert_true(has_event(w, "Failed"));
+    assert_true(has_event(w, "BackOff"));
+    assert_int_equal(pod_phase(pod_now(w, "unknown")), POD_PENDING);
+    fake_api_delete(w->api, "pods", "t", "unknown", 0);
+    wait_for(w, "unknown", is_gone, "gone");
+}
+
 static void the_deaf_are_killed(void **state)
 {
     struct world *w = *state;
@@ -489,6 +514,7 @@ static int run_all(const char *who)
         TEST(the_dying_are_not_probed),
         TEST(volumes_follow_their_objects),
         TEST(a_stopped_runtime_may_be_freed_at_once),
+        TEST(an_image_without_a_recipe_is_refused),
         TEST(the_deaf_are_killed),
         TEST(term_waits_for_its_handler),
         TEST(a_lonely_launcher_is_ended),
