@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #define PATIENCE_MS 20000
-#define ALL ((struct api_log_options){.tail_lines = -1, .since_seconds = -1, .limit_bytes = -1})
+#define ALL         ((struct api_log_options){.tail_lines = -1, .since_seconds = -1, .limit_bytes = -1})
 
 struct world {
     struct loop *loop;
