@@ -1,8 +1,6 @@
 /* Folding API objects into the board's value. Read first: cmd/board.h. */
-#include "cmd/board.h"
+#include "cmd/board_index.h"
 
-#include "base/map.h"
-#include "base/vec.h"
 #include "kube/pod_view.h"
 #include "kube/raycluster.h"
 
@@ -11,44 +9,15 @@
 
 struct fold {
     struct arena *a;
-    const struct board_world *world;
-    const struct val *pods; /* the board's pods, in order of age */
-    struct map last_events; /* "ns/pod" -> event */
-    struct map warnings;    /* "ns/cluster" -> last Warning about it */
+    const struct board_index *index;
+    const struct board_limits *limits;
 };
 
-static struct str event_time(const struct val *event)
+typedef VEC(const struct val *) rows;
+
+static const struct val *array_of(struct arena *a, const rows *r)
 {
-    static const char *const names[] = {"lastTimestamp", "eventTime", "firstTimestamp"};
-
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        struct str text = val_as_str(val_get(event, names[i]));
-
-        if (text.n)
-            return text;
-    }
-    return val_path_str(event, "metadata.creationTimestamp");
-}
-
-static void index_events(struct fold *f)
-{
-    for (size_t i = 0; i < f->world->events.n; i++) {
-        const struct val *event = f->world->events.items[i];
-        const struct val *about = val_get(event, "involvedObject");
-        struct str kind = val_as_str(val_get(about, "kind"));
-        bool is_warning =
-            str_is(kind, "RayCluster") && str_is(val_as_str(val_get(event, "type")), "Warning");
-        struct map *into = is_warning ? &f->warnings : &f->last_events;
-
-        if (!is_warning && !str_is(kind, "Pod"))
-            continue;
-        struct str key = kube_key(f->a, val_as_str(val_get(about, "namespace")),
-                                  val_as_str(val_get(about, "name")));
-        const struct val *old = map_get(into, key);
-
-        if (!old || str_cmp(event_time(old), event_time(event)) <= 0)
-            (void)map_set(into, key, (void *)event);
-    }
+    return val_array(a, r->items, r->n);
 }
 
 static struct str pod_status_text(struct arena *a, const struct val *pod)
@@ -74,7 +43,7 @@ static struct str pod_why(const struct fold *f, const struct val *pod)
         return STR_NULL;
     if (str_is(val_as_str(val_get(scheduled, "status")), "False"))
         return val_as_str(val_get(scheduled, "message"));
-    event = map_get(&f->last_events, kube_key_of(f->a, pod));
+    event = map_get(&f->index->events, kube_key_of(f->a, pod));
     if (event)
         return val_as_str(val_get(event, "message"));
     return pod_first_trouble(f->a, pod, &reason, &message) ? message : STR_NULL;
@@ -87,99 +56,83 @@ static bool pod_holds(const struct val *pod)
     return phase != POD_SUCCEEDED && phase != POD_FAILED;
 }
 
-static struct resource_list pod_asks(struct arena *a, const struct val *pod)
-{
-    struct resource_list list = {0};
-    struct err ignored = ERR_INIT;
-
-    if (resource_pod_requests(a, val_get(pod, "spec"), &list, &ignored) < 0)
-        return (struct resource_list){0};
-    return list;
-}
-
 static int64_t gpus_of(const struct resource_list *list)
 {
     return quantity_value(resource_get(list, GPU_RESOURCE));
 }
 
-/* "2a": how many GPUs, and which replica of its group; it keeps its letter for its lifetime. */
-static const struct val *pod_label(struct fold *f, const struct val *pod, int64_t gpus)
+/* "2a": how many GPUs, and which of those pods. */
+static const struct val *pod_label(struct arena *a, const struct board_pod *pod)
 {
-    int64_t index = 0;
-
-    if (gpus <= 0)
-        return val_text(f->a, "");
-    if (!str_to_i64(kube_label(pod, RAY_LABEL_REPLICA_INDEX), &index) || index < 0) {
-        index = 0;
-        VAL_EACH_ITEM (other, f->pods) {
-            index += val_as_int(val_get(other, "gpus"), 0) == gpus;
-        }
-    }
-    return val_textf(f->a, "%lld%c", (long long)gpus, (char)('a' + index % 26));
+    if (pod->gpus <= 0)
+        return val_text(a, "");
+    return val_textf(a, "%lld%c", (long long)pod->gpus, (char)('a' + pod->ordinal % 26));
 }
 
-static void add_pod(struct fold *f, const struct val *pod)
+static const struct val *pod_row(struct fold *f, const struct board_pod *entry)
 {
     struct arena *a = f->a;
-    struct resource_list asks = pod_asks(a, pod);
-    int64_t gpus = gpus_of(&asks);
+    const struct val *pod = entry->object;
 
-    f->pods = val_append(a, f->pods,
-                         val_obj(a, "namespace", val_string(a, kube_ns(pod)), "name",
-                                 val_string(a, kube_name(pod)), "cluster",
-                                 val_string(a, kube_label(pod, RAY_LABEL_CLUSTER)), "group",
-                                 val_string(a, kube_label(pod, RAY_LABEL_GROUP)), "node",
-                                 val_string(a, val_path_str(pod, "spec.nodeName")), "status",
-                                 val_string(a, pod_status_text(a, pod)), "ready",
-                                 val_bool(pod_is_ready(pod) && !kube_is_deleting(pod)), "gpus",
-                                 val_int(a, gpus), "label", pod_label(f, pod, gpus), "ip",
-                                 val_string(a, val_path_str(pod, "status.podIP")), "why",
-                                 val_string(a, pod_why(f, pod))));
+    return val_obj(
+        a, "namespace", val_string(a, kube_ns(pod)), "name", val_string(a, kube_name(pod)),
+        "cluster", val_string(a, kube_label(pod, RAY_LABEL_CLUSTER)), "group",
+        val_string(a, kube_label(pod, RAY_LABEL_GROUP)), "node",
+        val_string(a, val_path_str(pod, "spec.nodeName")), "status",
+        val_string(a, pod_status_text(a, pod)), "ready", val_bool(entry->ready), "gpus",
+        val_int(a, entry->gpus), "label", pod_label(a, entry), "ip",
+        val_string(a, val_path_str(pod, "status.podIP")), "why", val_string(a, pod_why(f, pod)));
 }
 
 static int by_age(const void *left, const void *right)
 {
-    const struct val *l = *(const struct val *const *)left, *r = *(const struct val *const *)right;
-    int order = str_cmp(val_path_str(l, "metadata.creationTimestamp"),
-                        val_path_str(r, "metadata.creationTimestamp"));
+    const struct board_pod *l = *(struct board_pod *const *)left,
+                           *r = *(struct board_pod *const *)right;
 
-    return order ? order : str_cmp(kube_name(l), kube_name(r));
+    return board_pod_age_cmp(l->object, r->object);
 }
 
-static void fold_pods(struct fold *f)
+/* With room for all: every pod, by age. Else the first clusters' pods, each cluster's by age. */
+static const struct val *pod_rows(struct fold *f)
 {
-    size_t n = f->world->pods.n;
-    const struct val **pods = arena_array_of(f->a, const struct val *, n + 1);
+    const struct board_index *index = f->index;
+    VEC(const struct board_pod *) pods = {0};
+    rows out = {0};
+    void *item;
 
-    if (n)
-        memcpy(pods, f->world->pods.items, n * sizeof(pods[0]));
-    qsort(pods, n, sizeof(pods[0]), by_age);
-    f->pods = val_empty_array();
-    for (size_t i = 0; i < n; i++)
-        add_pod(f, pods[i]);
+    if (f->limits->pods >= index->pods.n) {
+        for (size_t cursor = 0; map_next(&index->pods, &cursor, NULL, &item);)
+            vec_push(&pods, f->a, item);
+        if (pods.n)
+            qsort(pods.items, pods.n, sizeof(pods.items[0]), by_age);
+    }
+    for (size_t c = 0; c < index->by_name.n && f->limits->pods < index->pods.n; c++) {
+        const struct board_cluster *cluster = index->by_name.items[c];
+
+        for (size_t i = 0; i < cluster->pods.n && pods.n < f->limits->pods; i++)
+            vec_push(&pods, f->a, cluster->pods.items[i]);
+        if (pods.n == f->limits->pods)
+            break;
+    }
+    for (size_t i = 0; i < pods.n; i++)
+        vec_push(&out, f->a, pod_row(f, pods.items[i]));
+    return array_of(f->a, &out);
 }
 
-static const struct val *group_row(struct fold *f, const struct raycluster *cluster,
+static const struct val *group_row(struct fold *f, const struct board_cluster *entry,
                                    const struct ray_group *group)
 {
     struct arena *a = f->a;
     const struct val *like = val_obj(a, "spec", val_get(group->pod_template, "spec"));
-    struct resource_list asks = pod_asks(a, like);
-    int64_t pods = 0, ready = 0;
+    const struct board_group *count = board_group_find(entry, group->name);
+    struct resource_list asks = board_pod_asks(a, like);
 
-    VAL_EACH_ITEM (pod, f->pods) {
-        bool is_own = str_eq(val_as_str(val_get(pod, "group")), group->name) &&
-                      str_eq(val_as_str(val_get(pod, "cluster")), cluster->name) &&
-                      str_eq(val_as_str(val_get(pod, "namespace")), cluster->ns);
-
-        pods += is_own;
-        ready += is_own && val_is_true(val_get(pod, "ready"));
-    }
-    return val_obj(
-        a, "name", val_string(a, group->name), "min", val_int(a, group->is_head ? 1 : group->min),
-        "max", val_int(a, group->is_head ? 1 : group->max), "wanted",
-        val_int(a, group->is_head ? 1 : ray_group_wanted(group)), "pods", val_int(a, pods), "ready",
-        val_int(a, ready), "gpusPerPod", val_int(a, gpus_of(&asks)));
+    return val_obj(a, "name", val_string(a, group->name), "min",
+                   val_int(a, group->is_head ? 1 : group->min), "max",
+                   val_int(a, group->is_head ? 1 : group->max), "wanted",
+                   val_int(a, group->is_head ? 1 : ray_group_wanted(group)), "pods",
+                   val_int(a, count ? count->pods : 0), "ready",
+                   val_int(a, count ? count->ready : 0), "gpusPerPod", val_int(a, gpus_of(&asks)));
 }
 
 /* {CPU: 2, GPU: 1} -> "{CPU 2, GPU 1}" */
@@ -200,41 +153,41 @@ static const struct val *shape_text(struct arena *a, const struct val *shape)
     return val_string(a, buf_str(&text));
 }
 
-/* What Ray asks for and does not have (reported by the autoscaler), then pods that have no node. */
-static const struct val *waiting(struct fold *f, const struct raycluster *cluster)
+/* What Ray asks for and does not have: the autoscaler's word. */
+static void add_demand(struct fold *f, const struct board_cluster *entry, rows *out)
 {
     struct arena *a = f->a;
-    const struct val *out = val_empty_array();
-    const struct val *view =
-        val_gets(f->world->autoscaler, kube_key(a, cluster->ns, cluster->name));
 
-    VAL_EACH_ITEM (item, val_get(view, "waiting")) {
+    VAL_EACH_ITEM (item, val_get(entry->autoscaler, "waiting")) {
         const struct val *count = val_get(item, "count"), *why = val_get(item, "why");
 
-        out = val_append(a, out,
-                         val_obj(a, "what", shape_text(a, val_get(item, "shape")), "count",
-                                 count ? count : val_int(a, 1), "why", why, "verdict",
-                                 val_get(item, "verdict"), "source", val_get(item, "source")));
+        vec_push(out, a,
+                 val_obj(a, "what", shape_text(a, val_get(item, "shape")), "count",
+                         count ? count : val_int(a, 1), "why", why, "verdict",
+                         val_get(item, "verdict"), "source", val_get(item, "source")));
     }
-    VAL_EACH_ITEM (pod, f->pods) {
-        bool is_own = str_eq(val_as_str(val_get(pod, "cluster")), cluster->name) &&
-                      str_eq(val_as_str(val_get(pod, "namespace")), cluster->ns);
+}
 
-        if (is_own && !val_as_str(val_get(pod, "node")).n && val_as_str(val_get(pod, "why")).n)
-            out = val_append(a, out,
-                             val_obj(a, "what",
-                                     val_textf(a, "pod %s", val_as_c(val_get(pod, "name"))),
-                                     "count", val_int(a, 1), "why", val_get(pod, "why")));
+static void add_waiting_pods(struct fold *f, const struct board_cluster *entry, rows *out)
+{
+    struct arena *a = f->a;
+
+    for (size_t i = 0; i < entry->pods.n && out->n < f->limits->waiting; i++) {
+        const struct val *pod = entry->pods.items[i]->object;
+        struct str why = val_path_str(pod, "spec.nodeName").n ? STR_NULL : pod_why(f, pod);
+
+        if (why.n)
+            vec_push(out, a,
+                     val_obj(a, "what", val_textf(a, "pod %.*s", STR_ARG(kube_name(pod))), "count",
+                             val_int(a, 1), "why", val_string(a, why)));
     }
-    return out;
 }
 
 /* Pods that should be there and are not even made: the operator said why in an event. */
-static const struct val *with_held_up(struct fold *f, const struct raycluster *cluster,
-                                      const struct val *groups, const struct val *out)
+static void add_held_up(struct fold *f, const struct board_cluster *entry,
+                        const struct raycluster *cluster, const struct val *groups, rows *out)
 {
     struct arena *a = f->a;
-    const struct val *event = map_get(&f->warnings, kube_key(a, cluster->ns, cluster->name));
     int64_t missing = 0;
 
     VAL_EACH_ITEM (group, groups) {
@@ -243,48 +196,54 @@ static const struct val *with_held_up(struct fold *f, const struct raycluster *c
 
         missing += MAX_OF(wanted - pods, 0);
     }
-    if (!event || !missing)
-        return out;
-    return val_append(a, out,
-                      val_obj(a, "what", val_textf(a, "RayCluster %.*s", STR_ARG(cluster->name)),
-                              "count", val_int(a, missing), "why", val_get(event, "message")));
+    if (entry->warning && missing)
+        vec_push(out, a,
+                 val_obj(a, "what", val_textf(a, "RayCluster %.*s", STR_ARG(cluster->name)),
+                         "count", val_int(a, missing), "why", val_get(entry->warning, "message")));
 }
 
-static const struct val *head_of(struct fold *f, const struct raycluster *cluster)
+static const struct val *head_of(struct fold *f, const struct board_cluster *entry)
 {
     struct arena *a = f->a;
-    const struct val *head = NULL;
+    const struct board_group *heads = board_group_find(entry, STR(RAY_HEAD_GROUP));
+    const struct board_pod *head = NULL;
 
-    for (size_t i = 0; i < val_len(f->pods); i++) {
-        const struct val *pod = val_at(f->pods, i);
+    for (size_t i = 0; heads && heads->pods && i < entry->pods.n; i++) {
+        const struct board_pod *pod = entry->pods.items[i];
 
-        if (str_is(val_as_str(val_get(pod, "group")), RAY_HEAD_GROUP) &&
-            str_eq(val_as_str(val_get(pod, "cluster")), cluster->name) &&
-            str_eq(val_as_str(val_get(pod, "namespace")), cluster->ns) &&
-            !str_is(val_as_str(val_get(pod, "status")), "Terminating"))
+        if (str_is(kube_label(pod->object, RAY_LABEL_GROUP), RAY_HEAD_GROUP) &&
+            !kube_is_deleting(pod->object))
             head = pod;
     }
-    return head ? val_obj(a, "pod", val_get(head, "name"), "ip", val_get(head, "ip"), "ready",
-                          val_get(head, "ready"))
+    return head ? val_obj(a, "pod", val_string(a, kube_name(head->object)), "ip",
+                          val_string(a, val_path_str(head->object, "status.podIP")), "ready",
+                          val_bool(head->ready))
                 : val_null();
 }
 
-static const struct val *cluster_row(struct fold *f, const struct val *object)
+/* `told`: of one cluster alone, for what is said in lines; its pods speak for themselves there. */
+static const struct val *cluster_row(struct fold *f, const struct board_cluster *entry, bool told)
 {
     struct arena *a = f->a;
-    const struct val *groups = val_empty_array();
+    rows groups = {0}, waiting = {0};
     struct err err = ERR_INIT;
     struct raycluster cluster;
 
-    if (raycluster_read(a, object, &cluster, &err) < 0)
+    if (raycluster_read(a, entry->object, &cluster, &err) < 0)
         return NULL;
-    groups = val_append(a, groups, group_row(f, &cluster, &cluster.head));
+    vec_push(&groups, a, group_row(f, entry, &cluster.head));
     for (size_t i = 0; i < cluster.n_groups; i++)
-        groups = val_append(a, groups, group_row(f, &cluster, &cluster.groups[i]));
+        vec_push(&groups, a, group_row(f, entry, &cluster.groups[i]));
+    const struct val *group_rows = array_of(a, &groups);
+
+    add_demand(f, entry, &waiting);
+    if (!told)
+        add_waiting_pods(f, entry, &waiting);
+    add_held_up(f, entry, &cluster, group_rows, &waiting);
     return val_obj(a, "namespace", val_string(a, cluster.ns), "name", val_string(a, cluster.name),
-                   "state", val_string(a, val_path_str(object, "status.state")), "rayVersion",
-                   val_string(a, cluster.ray_version), "head", head_of(f, &cluster), "groups",
-                   groups, "waiting", with_held_up(f, &cluster, groups, waiting(f, &cluster)));
+                   "state", val_string(a, val_path_str(entry->object, "status.state")),
+                   "rayVersion", val_string(a, cluster.ray_version), "head", head_of(f, entry),
+                   "groups", group_rows, "waiting", array_of(a, &waiting));
 }
 
 static const struct val *amount_text(struct arena *a, struct quantity q, enum quantity_form form)
@@ -292,35 +251,30 @@ static const struct val *amount_text(struct arena *a, struct quantity q, enum qu
     return val_string(a, quantity_text(a, q, form));
 }
 
-static const struct val *node_row(struct fold *f, const struct val *node)
+static const struct val *node_row(struct fold *f, const struct board_node *entry)
 {
     struct arena *a = f->a;
+    const struct val *node = entry->object;
     struct resource_list has = {0}, used = {0};
-    const struct val *holders = val_empty_array();
     struct err ignored = ERR_INIT;
+    rows holders = {0};
 
     if (resource_list_of(a, val_path(node, "status.allocatable"), &has, &ignored) < 0)
         has = (struct resource_list){0};
-    for (size_t i = 0; i < f->world->pods.n; i++) {
-        const struct val *pod = f->world->pods.items[i];
-        struct resource_list asks;
+    for (size_t i = 0; i < entry->pods.n; i++) {
+        const struct board_pod *pod = entry->pods.items[i];
+        struct resource_list asks = {0};
 
-        if (!str_eq(val_path_str(pod, "spec.nodeName"), kube_name(node)) || !pod_holds(pod))
+        if (!pod_holds(pod->object))
             continue;
-        asks = pod_asks(a, pod);
+        asks = board_pod_asks(a, pod->object);
         resource_add(a, &used, &asks);
-    }
-    VAL_EACH_ITEM (pod, f->pods) {
-        const char *status = val_as_c(val_get(pod, "status"));
-
-        if (str_eq(val_as_str(val_get(pod, "node")), kube_name(node)) &&
-            val_as_int(val_get(pod, "gpus"), 0) > 0 && strcmp(status, "Succeeded") != 0 &&
-            strcmp(status, "Failed") != 0)
-            holders =
-                val_append(a, holders,
-                           val_obj(a, "pod", val_get(pod, "name"), "group", val_get(pod, "group"),
-                                   "label", val_get(pod, "label"), "gpus", val_get(pod, "gpus"),
-                                   "ready", val_get(pod, "ready")));
+        if (pod->gpus > 0)
+            vec_push(&holders, a,
+                     val_obj(a, "pod", val_string(a, kube_name(pod->object)), "group",
+                             val_string(a, kube_label(pod->object, RAY_LABEL_GROUP)), "label",
+                             pod_label(a, pod), "gpus", val_int(a, pod->gpus), "ready",
+                             val_bool(pod->ready)));
     }
     return val_obj(
         a, "name", val_string(a, kube_name(node)), "ready",
@@ -330,64 +284,124 @@ static const struct val *node_row(struct fold *f, const struct val *node)
         amount_text(a, resource_get(&has, "cpu"), QUANTITY_DECIMAL), "cpuUsed",
         amount_text(a, resource_get(&used, "cpu"), QUANTITY_DECIMAL), "memory",
         amount_text(a, resource_get(&has, "memory"), QUANTITY_BINARY), "memoryUsed",
-        amount_text(a, resource_get(&used, "memory"), QUANTITY_BINARY), "holders", holders);
+        amount_text(a, resource_get(&used, "memory"), QUANTITY_BINARY), "holders",
+        array_of(a, &holders));
 }
 
-const struct val *board_make(struct arena *a, const struct board_world *world)
+static const struct val *cluster_rows(struct fold *f, size_t *ret_hidden)
 {
-    struct fold f = {.a = a, .world = world};
-    const struct val *clusters = val_empty_array(), *nodes = val_empty_array();
+    const struct board_index *index = f->index;
+    size_t n = MIN_OF(index->by_name.n, f->limits->clusters);
+    rows out = {0};
 
-    index_events(&f);
-    fold_pods(&f);
-    for (size_t i = 0; i < world->clusters.n; i++) {
-        const struct val *row = cluster_row(&f, world->clusters.items[i]);
+    for (size_t i = 0; i < n; i++) {
+        const struct val *row = cluster_row(f, index->by_name.items[i], false);
 
         if (row)
-            clusters = val_append(a, clusters, row);
+            vec_push(&out, f->a, row);
     }
-    for (size_t i = 0; i < world->nodes.n; i++)
-        nodes = val_append(a, nodes, node_row(&f, world->nodes.items[i]));
-    map_done(&f.last_events);
-    map_done(&f.warnings);
-    return val_obj(a, "clusters", clusters, "nodes", nodes, "pods", f.pods);
+    *ret_hidden = index->by_name.n - n;
+    return array_of(f->a, &out);
 }
 
-static const struct val *add_fact(struct arena *a, const struct val *facts, const char *kind,
-                                  const struct val *name, const struct val *text)
+static const struct val *node_rows(struct fold *f, size_t *ret_hidden)
 {
-    return val_sets(a, facts, arena_strf(a, "%s %s", kind, val_as_c(name)), text);
+    struct str *names = map_keys_sorted(&f->index->nodes, f->a);
+    size_t hidden = 0;
+    rows out = {0};
+
+    for (size_t i = 0; i < f->index->nodes.n; i++) {
+        const struct board_node *node = map_get(&f->index->nodes, names[i]);
+
+        if (node->object && out.n < f->limits->nodes)
+            vec_push(&out, f->a, node_row(f, node));
+        else
+            hidden += node->object != NULL;
+    }
+    *ret_hidden = hidden;
+    return array_of(f->a, &out);
 }
 
-const struct val *board_facts(struct arena *a, const struct val *board)
+static const struct val *count_or_none(struct arena *a, size_t n)
 {
-    const struct val *facts = val_empty_object(), *clusters = val_get(board, "clusters");
+    return n ? val_int(a, (int64_t)n) : NULL;
+}
 
-    for (size_t c = 0; c < val_len(clusters); c++) {
-        const struct val *cluster = val_at(clusters, c);
+const struct val *board_make(struct arena *a, const struct board_index *index,
+                             const struct board_limits *limits)
+{
+    struct fold f = {.a = a, .index = index, .limits = limits};
+    size_t no_clusters, no_nodes;
+    const struct val *clusters = cluster_rows(&f, &no_clusters);
+    const struct val *nodes = node_rows(&f, &no_nodes), *pods = pod_rows(&f);
+    const struct val *hidden =
+        val_obj(a, "clusters", count_or_none(a, no_clusters), "nodes", count_or_none(a, no_nodes),
+                "pods", count_or_none(a, index->pods.n - val_len(pods)));
 
-        VAL_EACH_ITEM (group, val_get(cluster, "groups")) {
-            facts = add_fact(a, facts, "group", val_get(group, "name"),
-                             val_textf(a, "%lld wanted, %lld pods, %lld ready",
-                                       (long long)val_as_int(val_get(group, "wanted"), 0),
-                                       (long long)val_as_int(val_get(group, "pods"), 0),
-                                       (long long)val_as_int(val_get(group, "ready"), 0)));
-        }
-        VAL_EACH_ITEM (item, val_get(cluster, "waiting")) {
-            facts =
-                add_fact(a, facts, "waiting", val_get(item, "what"),
-                         val_textf(a, "%lld, %s", (long long)val_as_int(val_get(item, "count"), 0),
-                                   val_as_c(val_get(item, "why"))));
-        }
+    return val_obj(a, "clusters", clusters, "nodes", nodes, "pods", pods, "hidden",
+                   val_len(hidden) ? hidden : NULL);
+}
+
+/* --- facts */
+
+static void add_fact(struct arena *a, rows *keys, rows *texts, const struct val *key,
+                     const struct val *text)
+{
+    vec_push(keys, a, key);
+    vec_push(texts, a, text);
+}
+
+static const struct val *facts_object(struct arena *a, const rows *keys, const rows *texts)
+{
+    struct val_member *members = arena_array_of(a, struct val_member, keys->n + 1);
+
+    for (size_t i = 0; i < keys->n; i++)
+        members[i] = (struct val_member){val_as_str(keys->items[i]), texts->items[i]};
+    return val_object(a, members, keys->n);
+}
+
+static void cluster_facts(struct arena *a, const struct val *row, rows *keys, rows *texts)
+{
+    VAL_EACH_ITEM (group, val_get(row, "groups")) {
+        add_fact(a, keys, texts, val_textf(a, "group %s", val_as_c(val_get(group, "name"))),
+                 val_textf(a, "%lld wanted, %lld pods, %lld ready",
+                           (long long)val_as_int(val_get(group, "wanted"), 0),
+                           (long long)val_as_int(val_get(group, "pods"), 0),
+                           (long long)val_as_int(val_get(group, "ready"), 0)));
     }
-    VAL_EACH_ITEM (pod, val_get(board, "pods")) {
-        const char *node = val_as_c(val_get(pod, "node")), *why = val_as_c(val_get(pod, "why"));
-
-        facts = add_fact(a, facts, "pod", val_get(pod, "name"),
-                         val_textf(a, "%s%s%s%s%s%s", val_as_c(val_get(pod, "status")),
-                                   node[0] ? " on " : "", node,
-                                   val_is_true(val_get(pod, "ready")) ? ", ready" : "",
-                                   why[0] ? ": " : "", why));
+    VAL_EACH_ITEM (item, val_get(row, "waiting")) {
+        add_fact(a, keys, texts, val_textf(a, "waiting %s", val_as_c(val_get(item, "what"))),
+                 val_textf(a, "%lld, %s", (long long)val_as_int(val_get(item, "count"), 0),
+                           val_as_c(val_get(item, "why"))));
     }
-    return facts;
+}
+
+static void pod_facts(struct fold *f, const struct board_pod *pod, rows *keys, rows *texts)
+{
+    struct arena *a = f->a;
+    const char *node = arena_c(a, val_path_str(pod->object, "spec.nodeName"));
+    struct str status = pod_status_text(a, pod->object), why = pod_why(f, pod->object);
+
+    add_fact(a, keys, texts, val_textf(a, "pod %.*s", STR_ARG(kube_name(pod->object))),
+             val_textf(a, "%.*s%s%s%s%s%.*s", STR_ARG(status), node[0] ? " on " : "", node,
+                       pod->ready ? ", ready" : "", why.n ? ": " : "", STR_ARG(why)));
+}
+
+const struct val *board_facts(struct arena *a, const struct board_index *index,
+                              const struct board_subject *subject)
+{
+    struct fold f = {.a = a, .index = index, .limits = &BOARD_ALL};
+    const struct board_cluster *cluster = NULL;
+    const struct board_pod *pod = NULL;
+    rows keys = {0}, texts = {0};
+
+    if (subject->kind == BOARD_CLUSTER)
+        cluster = map_get(&index->clusters, subject->key);
+    else
+        pod = map_get(&index->pods, subject->key);
+    if (cluster && cluster->object)
+        cluster_facts(a, cluster_row(&f, cluster, true), &keys, &texts);
+    if (pod)
+        pod_facts(&f, pod, &keys, &texts);
+    return facts_object(a, &keys, &texts);
 }

@@ -267,6 +267,18 @@ static void print_cluster(struct text *t, const struct val *cluster)
     end_line(t);
 }
 
+static void print_hidden(struct text *t, const struct val *board, const char *what)
+{
+    long long n = number(val_get(board, "hidden"), what);
+
+    if (n == 0)
+        return;
+    putf(t, "… and %lld more %s", n, what);
+    end_line(t);
+    if (strcmp(what, "clusters") == 0)
+        end_line(t);
+}
+
 void board_print(struct arena *a, const struct val *board, const struct board_style *style,
                  struct buf *out)
 {
@@ -280,7 +292,9 @@ void board_print(struct arena *a, const struct val *board, const struct board_st
     VAL_EACH_ITEM (cluster, val_get(board, "clusters")) {
         print_cluster(&t, cluster);
     }
+    print_hidden(&t, board, "clusters");
     print_nodes(&t, board);
+    print_hidden(&t, board, "nodes");
     end_line(&t);
     if (val_len(val_get(board, "pods")) > 0)
         print_pods(&t, board);

@@ -1,5 +1,5 @@
 /* mobula status: groups, pods, GPUs per node, and what waits and why, asked of the API. */
-#include "cmd/board.h"
+#include "cmd/board_index.h"
 #include "cmd/cmd.h"
 #include "cmd/state.h"
 #include "cmd/sync.h"
@@ -15,37 +15,52 @@ static const struct cmd_option options[] = {
     {0},
 };
 
-static int list(struct loop *loop, struct kube_api *api, struct arena *a, const char *group,
-                const char *plural, struct board_list *ret, struct err *err)
+static int by_age(const void *left, const void *right)
 {
-    struct kube_call call = {.verb = KUBE_LIST, .group = group, .version = "v1", .plural = plural};
-    const struct val *answer, *items;
+    const struct val *l = *(const struct val *const *)left, *r = *(const struct val *const *)right;
+
+    return board_pod_age_cmp(l, r);
+}
+
+static int list(struct loop *loop, struct kube_api *api, struct arena *a, enum board_kind kind,
+                struct board_index *index, struct err *err)
+{
+    static const struct {
+        const char *group, *plural;
+    } rows[_BOARD_KIND_MAX] = {[BOARD_CLUSTER] = {"ray.io", "rayclusters"},
+                               [BOARD_POD] = {"", "pods"},
+                               [BOARD_NODE] = {"", "nodes"},
+                               [BOARD_EVENT] = {"", "events"}};
+    struct kube_call call = {
+        .verb = KUBE_LIST, .group = rows[kind].group, .version = "v1", .plural = rows[kind].plural};
+    const struct val *answer;
     int rc = kube_sync(loop, api, &call, a, &answer, err);
 
     if (rc < 0)
-        return err_prefix(err, "%s", plural);
-    items = val_get(answer, "items");
-    ret->n = val_len(items);
-    ret->items = arena_array_of(a, const struct val *, ret->n + 1);
-    for (size_t i = 0; i < ret->n; i++)
-        ret->items[i] = val_at(items, i);
+        return err_prefix(err, "%s", rows[kind].plural);
+    const struct val *items = val_get(answer, "items");
+    const struct val **sorted = arena_array_of(a, const struct val *, val_len(items) + 1);
+
+    for (size_t i = 0; i < val_len(items); i++)
+        sorted[i] = val_at(items, i);
+    qsort(sorted, val_len(items), sizeof(sorted[0]), by_age); /* letters of pods go by age */
+    for (size_t i = 0; i < val_len(items); i++)
+        board_index_put(index, kind, sorted[i]);
     return 0;
 }
 
-static int ask(struct loop *loop, struct kube_api *api, struct arena *a, struct board_world *ret,
+static int ask(struct loop *loop, struct kube_api *api, struct arena *a, struct board_index *index,
                struct err *err)
 {
-    int rc = list(loop, api, a, "ray.io", "rayclusters", &ret->clusters, err);
+    int rc = 0;
 
-    if (rc == 0)
-        rc = list(loop, api, a, "", "pods", &ret->pods, err);
-    if (rc == 0)
-        rc = list(loop, api, a, "", "nodes", &ret->nodes, err);
-    return rc < 0 ? rc : list(loop, api, a, "", "events", &ret->events, err);
+    for (int kind = 0; kind < _BOARD_KIND_MAX && rc == 0; kind++)
+        rc = list(loop, api, a, (enum board_kind)kind, index, err);
+    return rc;
 }
 
-/* What the up last published of its autoscaler; NULL: nothing yet. */
-static const struct val *read_autoscaler(struct arena *a, const struct state *state)
+/* What the up last published of its autoscaler, if anything. */
+static void read_autoscaler(struct arena *a, const struct state *state, struct board_index *index)
 {
     struct err ignored = ERR_INIT;
     const struct val *views;
@@ -53,8 +68,14 @@ static const struct val *read_autoscaler(struct arena *a, const struct state *st
 
     if (cmd_read_file(a, state_path(state, a, VIEW_AUTOSCALER_FILE).p, &text, &ignored) < 0 ||
         val_parse_json(a, text, &views, &ignored) < 0)
-        return NULL;
-    return views;
+        return;
+    VAL_EACH_MEMBER (key, view, views) {
+        ptrdiff_t slash = str_find(key, '/');
+
+        if (slash >= 0)
+            board_index_autoscaler(index, str_sub(key, 0, (size_t)slash),
+                                   str_sub(key, (size_t)slash + 1, key.n), view);
+    }
 }
 
 static int print_board(const struct cmd_verb *verb, struct arena *a, const struct val *board,
@@ -79,20 +100,21 @@ static int look(const struct cmd_verb *verb, const struct state *state, enum cmd
     cleanup(cleanup_arena) struct arena *a = arena_new();
     struct str kubeconfig = state_path(state, a, "kubeconfig");
     struct loop *loop = loop_new_uv();
-    struct board_world world = {0};
+    struct board_index *index = board_index_new(false);
     struct kube_api *api = NULL;
     struct err err = ERR_INIT;
     int exit_code = 0;
     int rc = kube_api_remote(loop, kubeconfig.p, &api, &err);
 
     if (rc == 0)
-        rc = ask(loop, api, a, &world, &err);
+        rc = ask(loop, api, a, index, &err);
     if (rc == 0) {
-        world.autoscaler = read_autoscaler(a, state);
-        exit_code = print_board(verb, a, board_make(a, &world), output);
+        read_autoscaler(a, state, index);
+        exit_code = print_board(verb, a, board_make(a, index, &BOARD_ALL), output);
     } else {
         exit_code = cmd_fail(verb, &err);
     }
+    board_index_free(index);
     kube_api_free(api);
     loop_free(loop);
     return exit_code;

@@ -295,17 +295,24 @@ static int start_runtime(struct up_world *w, struct err *err)
     return 0;
 }
 
+static void autoscaler_decided(void *ctx, struct str ns, struct str name, const struct val *view)
+{
+    struct up_world *w = ctx;
+
+    if (w->phase == UP_STARTING || w->phase == UP_RUNNING)
+        view_autoscaler(w->view, ns, name, view);
+}
+
 static int start_operator(struct up_world *w, struct err *err)
 {
     struct operator_config config = {.autoscaler = OPERATOR_AUTOSCALER_NATIVE,
                                      .cluster_domain = "cluster.local",
-                                     .poll_ms = w->start->options->head_poll_ms};
+                                     .poll_ms = w->start->options->head_poll_ms,
+                                     .view_changed = autoscaler_decided,
+                                     .ctx = w};
     int rc = operator_new(w->loop, w->api, &config, &w->op, err);
 
-    if (rc < 0)
-        return err_prefix(err, "operator");
-    view_set_operator(w->view, w->op);
-    return 0;
+    return rc < 0 ? err_prefix(err, "operator") : 0;
 }
 
 static void start_forwards(struct up_world *w)
@@ -365,8 +372,6 @@ static void stop_parts(struct up_world *w)
     w->disk_timer = loop_timer_free(w->disk_timer);
     for (size_t i = 0; i < _UP_PORT_MAX; i++)
         w->forwards[i].forward = forward_free(w->forwards[i].forward);
-    if (w->view)
-        view_set_operator(w->view, NULL);
     w->op = operator_free(w->op);
     w->runtime = runtime_free(w->runtime);
     w->view = view_free(w->view);
@@ -404,7 +409,7 @@ static void stop_in_order(void *ctx)
         return;
     w->phase = UP_STOPPING;
     view_say(w->view, "stopping: the pods end in order (once more Ctrl-C: at once)");
-    view_set_operator(w->view, NULL);
+    view_autoscaler_gone(w->view);
     w->op = operator_free(w->op);
     for (size_t i = 0; i < _UP_PORT_MAX; i++)
         w->forwards[i].forward = forward_free(w->forwards[i].forward);

@@ -4,8 +4,6 @@
 #include "base/map.h"
 #include "client/cache.h"
 #include "cmd/cmd.h"
-#include "kube/pod_view.h"
-#include "kube/raycluster.h"
 
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -16,16 +14,18 @@
 #define OBSERVED_SHOW_MS 15000 /* on a terminal: messages that are not repeated expire */
 #define OBSERVED_SAY_MS  2000  /* elsewhere: at most one line in this time */
 #define FRAME_MAX_BYTES  (1u << 20)
-
-enum view_cache { VIEW_CLUSTERS, VIEW_PODS, VIEW_NODES, VIEW_EVENTS, _VIEW_CACHE_MAX };
+#define FILE_MAX_BYTES   (64u << 20) /* the autoscaler's views of all clusters */
+#define PUBLISH_SHARE    50          /* a write that took 1 ms is followed by 50 ms without */
+#define TELL_MAX         1000        /* clusters and pods that are told of at once */
+#define CLUSTER_ROWS     6           /* the fewest that a cluster takes */
 
 static const struct {
     const char *group, *plural;
-} watched[_VIEW_CACHE_MAX] = {
-    [VIEW_CLUSTERS] = {"ray.io", "rayclusters"},
-    [VIEW_PODS] = {"", "pods"},
-    [VIEW_NODES] = {"", "nodes"},
-    [VIEW_EVENTS] = {"", "events"},
+} watched[_BOARD_KIND_MAX] = {
+    [BOARD_CLUSTER] = {"ray.io", "rayclusters"},
+    [BOARD_POD] = {"", "pods"},
+    [BOARD_NODE] = {"", "nodes"},
+    [BOARD_EVENT] = {"", "events"},
 };
 
 static char stops_mark[] = "stops", has_ended_mark[] = "has ended";
@@ -37,68 +37,56 @@ struct observed {
     int64_t came_at, said_at;
 };
 
+struct view_feed {
+    struct view *view;
+    enum board_kind kind;
+    struct cache *cache;
+};
+
 struct view {
     struct loop *loop;
     const struct state *state;
-    struct operator_instance *op;
-    struct cache *caches[_VIEW_CACHE_MAX];
+    struct board_index *index;
+    struct view_feed feeds[_BOARD_KIND_MAX];
     struct loop_timer *draw_timer, *publish_timer;
-    bool on_terminal, dirty;
-    int64_t started_at;
+    bool on_terminal, dirty, unpublished;
+    int64_t started_at, publish_at;
     size_t lines_drawn;
-    const struct val *facts;      /* what was said, off a terminal */
-    const struct val *autoscaler; /* last published */
+    struct map said; /* off a terminal: "kind ns/name" -> its facts, as they were said */
     struct observed observed[OBSERVED_MAX];
     size_t n_observed;
     struct map stops; /* "ns/pod" -> one of the marks */
 };
 
+/* --- feeding the index */
+
+/* The pod as it is: those that go down with the node keep their objects, which say "Running". */
+static const struct val *pod_now(struct view *view, struct arena *a, const struct val *pod)
+{
+    const char *end =
+        view->stops.n ? map_get(&view->stops, kube_key(a, kube_ns(pod), kube_name(pod))) : NULL;
+
+    if (end == has_ended_mark)
+        return NULL;
+    return end ? val_set_path(a, pod, "metadata.deletionTimestamp",
+                              val_string(a, time_rfc3339(a, loop_wall_ms(view->loop))))
+               : pod;
+}
+
 static void on_changed(void *ctx, const struct val *old, const struct val *object)
 {
-    struct view *view = ctx;
+    struct view_feed *feed = ctx;
+    struct view *view = feed->view;
+    struct arena *a cleanup(cleanup_arena) = arena_new();
+    const struct val *now = object;
 
-    (void)old;
-    (void)object;
+    if (object && feed->kind == BOARD_POD)
+        now = pod_now(view, a, object);
+    if (now)
+        board_index_put(view->index, feed->kind, now);
+    else
+        board_index_drop(view->index, feed->kind, old ? old : object);
     view->dirty = true;
-}
-
-static struct board_list list_of(struct view *view, struct arena *a, enum view_cache which)
-{
-    struct cache_list list = cache_list(view->caches[which], a, STR_NULL);
-
-    return (struct board_list){list.items, list.n};
-}
-
-/* The pods as they are: those that go down with the node keep their objects, which say "Running". */
-static struct board_list pods_of(struct view *view, struct arena *a)
-{
-    struct board_list list = list_of(view, a, VIEW_PODS);
-    size_t n = 0;
-
-    for (size_t i = 0; i < list.n; i++) {
-        const struct val *pod = list.items[i];
-        const char *end = map_get(&view->stops, kube_key(a, kube_ns(pod), kube_name(pod)));
-
-        if (end == has_ended_mark)
-            continue;
-        list.items[n++] =
-            end ? val_set_path(a, pod, "metadata.deletionTimestamp",
-                               val_string(a, time_rfc3339(a, loop_wall_ms(view->loop))))
-                : pod;
-    }
-    list.n = n;
-    return list;
-}
-
-static const struct val *make_board(struct view *view, struct arena *a)
-{
-    struct board_world world = {.clusters = list_of(view, a, VIEW_CLUSTERS),
-                                .pods = pods_of(view, a),
-                                .nodes = list_of(view, a, VIEW_NODES),
-                                .events = list_of(view, a, VIEW_EVENTS),
-                                .autoscaler = view->autoscaler};
-
-    return board_make(a, &world);
 }
 
 static double seconds(const struct view *view)
@@ -131,16 +119,30 @@ static struct str first_lines(struct str text, size_t rows)
     return text;
 }
 
-static void draw_frame(struct view *view, struct arena *a, const struct val *board)
+/* Nodes have at most a third of the lines when there is more than fits; clusters come first. */
+static struct board_limits limits_of(const struct view *view, size_t rows)
+{
+    size_t nodes = MIN_OF(cache_count(view->feeds[BOARD_NODE].cache), rows / 3 + 1);
+    size_t left = rows > nodes ? rows - nodes : 1;
+
+    return (struct board_limits){.clusters = MAX_OF(left / CLUSTER_ROWS, (size_t)1),
+                                 .nodes = nodes,
+                                 .pods = rows,
+                                 .waiting = rows};
+}
+
+static void draw_frame(struct view *view, struct arena *a)
 {
     cleanup(buf_done) struct buf frame = BUF_INIT(FRAME_MAX_BYTES);
     struct winsize size = {.ws_col = 100, .ws_row = 40};
 
     (void)ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
+    size_t rows = size.ws_row > 4 ? size.ws_row - 2u : 20;
+    struct board_limits limits = limits_of(view, rows);
     struct board_style style = {.color = cmd_wants_color(true),
                                 .width = size.ws_col > 20 ? size.ws_col - 1u : 100};
 
-    board_print(a, board, &style, &frame);
+    board_print(a, board_make(a, view->index, &limits), &style, &frame);
     for (size_t i = 0; i < view->n_observed; i++) {
         const struct observed *seen = &view->observed[i];
 
@@ -151,32 +153,46 @@ static void draw_frame(struct view *view, struct arena *a, const struct val *boa
         view->dirty = true; /* until it is time to go */
     }
     clear_frame(view);
-    struct str shown = first_lines(buf_str(&frame), size.ws_row > 4 ? size.ws_row - 2u : 20);
+    struct str shown = first_lines(buf_str(&frame), rows);
 
     fwrite(shown.p, 1, shown.n, stdout);
     view->lines_drawn = count_lines(shown);
     fflush(stdout);
 }
 
-static void say_facts(struct view *view, struct arena *a, const struct val *board)
+/* Which cluster is meant is clear as long as there is one. */
+static void say_fact(const struct view *view, const struct board_subject *subject, struct str key,
+                     const char *text)
 {
-    const struct val *facts = board_facts(a, board);
+    bool many = subject->kind == BOARD_CLUSTER && board_index_clusters(view->index) > 1;
 
-    for (size_t i = 0; i < val_len(facts); i++) {
-        struct str key = val_key_at(facts, i);
+    printf("%8.1f s  %.*s%s%.*s: %s\n", seconds(view), many ? (int)subject->key.n : 0,
+           many ? subject->key.p : "", many ? " " : "", STR_ARG(key), text);
+}
 
-        if (val_gets(view->facts, key) != val_member_at(facts, i))
-            printf("%8.1f s  %.*s: %s\n", seconds(view), STR_ARG(key),
-                   val_as_c(val_member_at(facts, i)));
-    }
-    for (size_t i = 0; i < val_len(view->facts); i++)
-        if (!val_gets(facts, val_key_at(view->facts, i)))
-            printf("%8.1f s  %.*s: gone\n", seconds(view), STR_ARG(val_key_at(view->facts, i)));
-    if (facts != view->facts) {
-        val_ref(facts);
-        val_unref(view->facts);
-        view->facts = facts;
-    }
+static void say_subject(struct view *view, struct arena *a, const struct board_subject *subject)
+{
+    struct str key = arena_strf(a, "%d %.*s", subject->kind, STR_ARG(subject->key));
+    const struct val *facts = board_facts(a, view->index, subject),
+                     *was = map_get(&view->said, key);
+
+    if (facts == was)
+        return;
+    for (size_t i = 0; i < val_len(facts); i++)
+        if (val_gets(was, val_key_at(facts, i)) != val_member_at(facts, i))
+            say_fact(view, subject, val_key_at(facts, i), val_as_c(val_member_at(facts, i)));
+    for (size_t i = 0; i < val_len(was); i++)
+        if (!val_gets(facts, val_key_at(was, i)))
+            say_fact(view, subject, val_key_at(was, i), "gone");
+    if (val_len(facts))
+        map_set(&view->said, key, (void *)(uintptr_t)val_ref(facts));
+    else
+        map_remove(&view->said, key);
+    val_unref(was);
+}
+
+static void say_observed(struct view *view)
+{
     for (size_t i = 0; i < view->n_observed; i++) {
         struct observed *seen = &view->observed[i];
 
@@ -190,6 +206,17 @@ static void say_facts(struct view *view, struct arena *a, const struct val *boar
         seen->said = true;
         seen->said_at = loop_mono_ms(view->loop);
     }
+}
+
+static void say_changes(struct view *view, struct arena *a)
+{
+    struct board_subject *subjects;
+    size_t n = board_index_changed(view->index, a, TELL_MAX, &subjects);
+
+    for (size_t i = 0; i < n; i++)
+        say_subject(view, a, &subjects[i]);
+    view->dirty = n == TELL_MAX;
+    say_observed(view);
     fflush(stdout);
 }
 
@@ -199,57 +226,35 @@ static void draw(void *ctx)
 
     if (!view->dirty)
         return;
-    for (size_t i = 0; i < _VIEW_CACHE_MAX; i++)
-        if (i != VIEW_EVENTS && !cache_synced(view->caches[i]))
+    for (size_t i = 0; i < _BOARD_KIND_MAX; i++)
+        if (i != BOARD_EVENT && !cache_synced(view->feeds[i].cache))
             return;
     view->dirty = false;
     struct arena *a = arena_new();
-    const struct val *board = make_board(view, a);
 
     if (view->on_terminal)
-        draw_frame(view, a, board);
+        draw_frame(view, a);
     else
-        say_facts(view, a, board);
+        say_changes(view, a);
     arena_free(a);
-}
-
-static const struct val *autoscaler_views(struct view *view, struct arena *a)
-{
-    struct board_list clusters = list_of(view, a, VIEW_CLUSTERS);
-    const struct val *out = val_empty_object();
-
-    for (size_t i = 0; i < clusters.n && view->op; i++) {
-        struct str ns = kube_ns(clusters.items[i]), name = kube_name(clusters.items[i]);
-        const struct val *own = operator_autoscaler_view(view->op, a, ns, name);
-
-        /* The time of the last poll changes all the time and is of no use to a user. */
-        if (own)
-            out =
-                val_sets(a, out, kube_key(a, ns, name), val_set_path(a, own, "ray.askedAt", NULL));
-    }
-    return out;
 }
 
 static void publish(void *ctx)
 {
     struct view *view = ctx;
-    struct arena *a = arena_new();
-    const struct val *now = autoscaler_views(view, a);
+    int64_t from = loop_mono_ms(view->loop);
 
-    if (now != view->autoscaler) {
-        cleanup(buf_done) struct buf text = BUF_INIT(FRAME_MAX_BYTES);
-        struct err err = ERR_INIT;
+    if (!view->unpublished || from < view->publish_at)
+        return;
+    struct arena *a cleanup(cleanup_arena) = arena_new();
+    cleanup(buf_done) struct buf text = BUF_INIT(FILE_MAX_BYTES);
+    struct err err = ERR_INIT;
 
-        val_ref(now);
-        val_unref(view->autoscaler);
-        view->autoscaler = now;
-        view->dirty = true;
-        val_print_json(now, &text);
-        if (!text.failed &&
-            state_write(view->state, VIEW_AUTOSCALER_FILE, buf_str(&text), &err) < 0)
-            view_say(view, "status cannot be published: %s", err.text);
-    }
-    arena_free(a);
+    view->unpublished = false;
+    val_print_json(board_index_autoscalers(view->index, a), &text);
+    if (!text.failed && state_write(view->state, VIEW_AUTOSCALER_FILE, buf_str(&text), &err) < 0)
+        view_say(view, "status cannot be published: %s", err.text);
+    view->publish_at = from + (loop_mono_ms(view->loop) - from) * PUBLISH_SHARE;
 }
 
 struct view *view_new(struct loop *loop, struct kube_api *api, const struct state *state,
@@ -261,12 +266,17 @@ struct view *view_new(struct loop *loop, struct kube_api *api, const struct stat
     view->state = state;
     view->on_terminal = on_terminal;
     view->started_at = loop_mono_ms(loop);
-    for (size_t i = 0; i < _VIEW_CACHE_MAX; i++)
-        view->caches[i] =
-            cache_new(loop, api, watched[i].group, "v1", watched[i].plural, NULL, on_changed, view);
+    view->index = board_index_new(!on_terminal);
+    for (int i = 0; i < _BOARD_KIND_MAX; i++) {
+        struct view_feed *feed = &view->feeds[i];
+
+        *feed = (struct view_feed){.view = view, .kind = (enum board_kind)i};
+        feed->cache =
+            cache_new(loop, api, watched[i].group, "v1", watched[i].plural, NULL, on_changed, feed);
+    }
     view->draw_timer = loop_every(loop, DRAW_MS, draw, view);
     view->publish_timer = loop_every(loop, PUBLISH_MS, publish, view);
-    view->dirty = true;
+    view->dirty = view->unpublished = true;
     return view;
 }
 
@@ -276,18 +286,34 @@ struct view *view_free(struct view *view)
         return NULL;
     loop_timer_free(view->draw_timer);
     loop_timer_free(view->publish_timer);
-    for (size_t i = 0; i < _VIEW_CACHE_MAX; i++)
-        cache_free(view->caches[i]);
+    for (size_t i = 0; i < _BOARD_KIND_MAX; i++)
+        cache_free(view->feeds[i].cache);
+    board_index_free(view->index);
+    size_t cursor = 0;
+    void *facts;
+
+    while (map_next(&view->said, &cursor, NULL, &facts))
+        val_unref(facts);
+    map_done(&view->said);
     map_done(&view->stops);
-    val_unref(view->facts);
-    val_unref(view->autoscaler);
     free(view);
     return NULL;
 }
 
-void view_set_operator(struct view *view, struct operator_instance *op)
+void view_autoscaler(struct view *view, struct str ns, struct str name, const struct val *decided)
 {
-    view->op = op;
+    struct arena *a cleanup(cleanup_arena) = arena_new();
+
+    /* The moment of the last question changes all the time and tells a user nothing. */
+    board_index_autoscaler(view->index, ns, name,
+                           decided ? val_set_path(a, decided, "ray.askedAt", NULL) : NULL);
+    view->dirty = view->unpublished = true;
+}
+
+void view_autoscaler_gone(struct view *view)
+{
+    board_index_no_autoscaler(view->index);
+    view->dirty = view->unpublished = true;
 }
 
 void view_banner(struct view *view, struct str text)
@@ -318,8 +344,11 @@ void view_pod_stops(struct view *view, struct str ns, struct str name, bool has_
     struct arena *a = arena_new();
 
     map_set(&view->stops, kube_key(a, ns, name), has_ended ? has_ended_mark : stops_mark);
+    const struct val *pod = cache_get(view->feeds[BOARD_POD].cache, ns, name);
+
+    if (pod)
+        on_changed(&view->feeds[BOARD_POD], pod, pod);
     arena_free(a);
-    view->dirty = true;
 }
 
 void view_observe(struct view *view, struct str key, struct str line)
@@ -350,30 +379,12 @@ void view_observe(struct view *view, struct str key, struct str line)
 
 bool view_head_ip(struct view *view, char ret_ip[64])
 {
-    struct arena *a = arena_new();
-    struct board_list clusters = list_of(view, a, VIEW_CLUSTERS);
-    struct board_list pods = list_of(view, a, VIEW_PODS);
-    bool found = false;
-
-    for (size_t c = 0; c < clusters.n && !found; c++)
-        for (size_t i = 0; i < pods.n && !found; i++) {
-            const struct val *pod = pods.items[i];
-            struct str ip = val_path_str(pod, "status.podIP");
-
-            found = ip.n && ip.n < 64 && pod_phase(pod) == POD_RUNNING &&
-                    str_is(kube_label(pod, RAY_LABEL_NODE_TYPE), "head") &&
-                    str_eq(kube_label(pod, RAY_LABEL_CLUSTER), kube_name(clusters.items[c])) &&
-                    str_eq(kube_ns(pod), kube_ns(clusters.items[c]));
-            if (found)
-                snprintf(ret_ip, 64, "%.*s", STR_ARG(ip));
-        }
-    arena_free(a);
-    return found;
+    return board_index_head_ip(view->index, ret_ip);
 }
 
 struct str view_ray_version(struct view *view, struct arena *a, struct str ns, struct str cluster)
 {
-    const struct val *object = cache_get(view->caches[VIEW_CLUSTERS], ns, cluster);
+    const struct val *object = cache_get(view->feeds[BOARD_CLUSTER].cache, ns, cluster);
 
     return object ? arena_str(a, val_path_str(object, "spec.rayVersion")) : STR_NULL;
 }

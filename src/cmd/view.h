@@ -1,6 +1,7 @@
 /* The live view of an up: a watched copy of the world, drawn when it changes.
  *
- * On a terminal a board that is redrawn in place; elsewhere one line per change. It also knows where
+ * On a terminal a board that is redrawn in place, as many rows as it has lines; elsewhere one line per change.
+ * Either is looked at a few times a second and costs what changed or is shown, not what there is. It also knows where
  * the first cluster's head is, for the local ports, and publishes the autoscaler's view in the state
  * folder (autoscaler.json) for `mobula status`. It only looks; nothing here changes the cluster. */
 #pragma once
@@ -8,7 +9,6 @@
 #include "client/client.h"
 #include "cmd/board.h"
 #include "cmd/state.h"
-#include "operator/operator.h"
 
 #define VIEW_AUTOSCALER_FILE "autoscaler.json"
 
@@ -16,7 +16,9 @@ struct view;
 struct view *view_new(struct loop *loop, struct kube_api *api, const struct state *state,
                       bool on_terminal);
 struct view *view_free(struct view *view);
-void view_set_operator(struct view *view, struct operator_instance *op); /* NULL: it is gone */
+/* What the autoscaler decided for a cluster (operator_config.view_changed). */
+void view_autoscaler(struct view *view, struct str ns, struct str name, const struct val *decided);
+void view_autoscaler_gone(struct view *view);
 /* Text that stands above the board (exports, limits). */
 void view_banner(struct view *view, struct str text);
 /* A progress line ("ray-2.46.0-py311", "downloading 43 %"). */

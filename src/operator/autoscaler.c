@@ -155,10 +155,14 @@ static void forget_items(struct map *m)
     *m = (struct map){0};
 }
 
-static void view_drop(struct scaler *s)
+void scaler_view_set(struct scaler *s, const struct val *view)
 {
-    val_unref(s->view);
-    s->view = NULL;
+    const struct operator_config *config = &s->as->op->config;
+    const struct val *old = s->view;
+    s->view = val_ref(view);
+    if (view != old && config->view_changed)
+        config->view_changed(config->ctx, str_of(s->ns), str_of(s->name), view);
+    val_unref(old);
 }
 
 static void head_drop(struct scaler *s)
@@ -172,7 +176,7 @@ static void head_drop(struct scaler *s)
     s->said_unreachable = false;
     s->reported_at = 0;
     forget_items(&s->pods);
-    view_drop(s);
+    scaler_view_set(s, NULL);
 }
 
 static const char *token_of(struct arena *a, const struct scaler *s, const struct raycluster *c)
@@ -255,9 +259,7 @@ static void trouble_set(struct scaler *s, const struct val *cluster, bool answer
     const struct val *view = val_set(a, s->view, "ray", ray);
     view = val_get(view, "groups") ? view : val_set(a, view, "groups", val_empty_array());
     view = val_set(a, view, "waiting", val_empty_array());
-    val_ref(view);
-    view_drop(s);
-    s->view = view;
+    scaler_view_set(s, view);
     if (now - s->down_since >= AUTOSCALER_UNREACHABLE_MS && !s->said_unreachable) {
         s->said_unreachable = true;
         scaler_event(s, cluster, true,

@@ -69,6 +69,8 @@ struct round {
     struct scale_plan plan;
 };
 
+/* autoscaler.c */
+void scaler_view_set(struct scaler *s, const struct val *view); /* NULL: none */
 /* autoscaler_world.c */
 void round_snapshot(struct round *r);
 struct pod_memo *scaler_pod(struct scaler *s, struct str pod);

@@ -172,8 +172,7 @@ static void view_set(struct round *r)
         val_obj(a, "known", val_bool(true), "nodes", val_int(a, alive), "session",
                 val_string(a, r->state->session_name), "askedAt", val_int(a, r->now));
     const struct val *view = val_obj(a, "groups", groups, "waiting", answers_view(r), "ray", ray);
-    val_unref(r->s->view);
-    r->s->view = val_ref(view);
+    scaler_view_set(r->s, view);
 }
 
 /* --- the report */

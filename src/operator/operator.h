@@ -16,6 +16,9 @@ struct operator_config {
     int64_t poll_ms;                     /* GCS poll while something happens; 0: 250 */
     const char *watch_namespace;         /* NULL: all; several with commas between */
     const struct render_options *render; /* core/render/render.h; NULL: its defaults */
+    /* Told when operator_autoscaler_view of a cluster becomes another; NULL: nobody asks. */
+    void (*view_changed)(void *ctx, struct str ns, struct str name, const struct val *view_or_null);
+    void *ctx;
 };
 
 struct operator_instance;

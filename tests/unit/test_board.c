@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "cmd/board.h"
+#include "cmd/board_index.h"
 #include "cmd/ports.h"
 #include "cmd/state.h"
 
@@ -56,18 +56,30 @@ static const struct val *value(struct arena *a, const char *text)
     return v;
 }
 
+static struct board_index *example_index(struct arena *a)
+{
+    static const struct {
+        enum board_kind kind;
+        const char *text;
+    } objects[] = {{BOARD_CLUSTER, cluster_text}, {BOARD_NODE, node_text},
+                   {BOARD_POD, head_text},        {BOARD_POD, placed_text},
+                   {BOARD_POD, waiting_text},     {BOARD_EVENT, event_text}};
+    struct board_index *index = board_index_new(true);
+
+    for (size_t i = 0; i < ARRAY_SIZE(objects); i++)
+        board_index_put(index, objects[i].kind, value(a, objects[i].text));
+    board_index_autoscaler(index, STR("default"), STR("c"),
+                           val_get(value(a, demand_text), "default/c"));
+    return index;
+}
+
 static const struct val *example(struct arena *a)
 {
-    const struct val *clusters[] = {value(a, cluster_text)}, *nodes[] = {value(a, node_text)};
-    const struct val *pods[] = {value(a, waiting_text), value(a, head_text), value(a, placed_text)};
-    const struct val *events[] = {value(a, event_text)};
-    struct board_world world = {.clusters = {clusters, 1},
-                                .pods = {pods, 3},
-                                .nodes = {nodes, 1},
-                                .events = {events, 1},
-                                .autoscaler = value(a, demand_text)};
+    struct board_index *index = example_index(a);
+    const struct val *board = board_make(a, index, &BOARD_ALL);
 
-    return board_make(a, &world);
+    board_index_free(index);
+    return board;
 }
 
 static void it_counts_pods_and_gpus(void **state)
@@ -136,26 +148,121 @@ static void it_is_drawn_within_its_width(void **state)
 static void an_empty_world_has_a_board_too(void **state)
 {
     struct arena *a = arena_new();
-    struct board_world world = {0};
+    struct board_index *index = board_index_new(false);
     struct board_style style = {.color = true};
     struct buf text = BUF_INIT(1 << 20);
 
-    board_print(a, board_make(a, &world), &style, &text);
+    board_print(a, board_make(a, index, &BOARD_ALL), &style, &text);
+    board_index_free(index);
     assert_non_null(strstr(buf_c(&text), "no RayCluster yet"));
     board_print(a, NULL, &style, &text);
     buf_done(&text);
     arena_free(a);
 }
 
+static const char *fact(struct arena *a, struct board_index *index, enum board_kind kind,
+                        const char *subject, const char *key)
+{
+    struct board_subject s = {kind, str_of(subject)};
+
+    return val_as_c(val_get(board_facts(a, index, &s), key));
+}
+
 static void facts_tell_what_changed(void **state)
 {
     struct arena *a = arena_new();
-    const struct val *facts = board_facts(a, example(a));
+    struct board_index *index = example_index(a);
 
-    assert_string_equal(val_as_c(val_get(facts, "pod c-head")), "Running on gpu-1, ready");
-    assert_string_equal(val_as_c(val_get(facts, "group two")), "2 wanted, 2 pods, 0 ready");
-    assert_string_equal(val_as_c(val_get(facts, "pod c-two-worker-a")),
+    assert_string_equal(fact(a, index, BOARD_POD, "default/c-head", "pod c-head"),
+                        "Running on gpu-1, ready");
+    assert_string_equal(fact(a, index, BOARD_CLUSTER, "default/c", "group two"),
+                        "2 wanted, 2 pods, 0 ready");
+    assert_string_equal(fact(a, index, BOARD_POD, "default/c-two-worker-a", "pod c-two-worker-a"),
                         "Pending on gpu-1: Pulling image x");
+    board_index_free(index);
+    arena_free(a);
+}
+
+static size_t changed(struct arena *a, struct board_index *index)
+{
+    struct board_subject *subjects;
+
+    return board_index_changed(index, a, 100, &subjects);
+}
+
+/* What was put in and taken out again leaves no count behind, and is told of once. */
+static void an_index_follows_every_change(void **state)
+{
+    struct arena *a = arena_new();
+    struct board_index *index = example_index(a);
+    const struct val *pod = value(a, placed_text);
+    const struct val *ready = val_set_path(a, pod, "status.conditions",
+                                           val_path(value(a, head_text), "status.conditions"));
+
+    assert_int_equal(changed(a, index), 4); /* a cluster and three pods */
+    assert_int_equal(changed(a, index), 0);
+    board_index_put(index, BOARD_POD, ready);
+    board_index_put(index, BOARD_POD, ready);
+    assert_int_equal(changed(a, index), 2);
+    assert_string_equal(fact(a, index, BOARD_CLUSTER, "default/c", "group two"),
+                        "2 wanted, 2 pods, 1 ready");
+    board_index_drop(index, BOARD_POD, ready);
+    assert_string_equal(fact(a, index, BOARD_CLUSTER, "default/c", "group two"),
+                        "2 wanted, 1 pods, 0 ready");
+    const struct val *node = val_path(board_make(a, index, &BOARD_ALL), "nodes[0]");
+
+    assert_int_equal(val_path_int(node, "gpusUsed", -1), 0);
+    assert_string_equal(val_as_c(val_get(node, "cpuUsed")), "4");
+    board_index_drop(index, BOARD_CLUSTER, value(a, cluster_text));
+    assert_int_equal(board_index_clusters(index), 0);
+    board_index_free(index);
+    arena_free(a);
+}
+
+static void put_many(struct arena *a, struct board_index *index, int from, int to)
+{
+    const struct val *cluster = value(a, cluster_text), *pod = value(a, waiting_text);
+
+    for (int i = from; i < to; i++) {
+        const struct val *name = val_textf(a, "c-%05d", i);
+
+        board_index_put(index, BOARD_CLUSTER, val_set_path(a, cluster, "metadata.name", name));
+        for (int k = 0; k < 3; k++) {
+            const struct val *one =
+                val_set_path(a, pod, "metadata.name", val_textf(a, "p-%05d-%d", i, k));
+            const struct val *labels = val_set(a, kube_labels(one), "ray.io/cluster", name);
+
+            board_index_put(index, BOARD_POD, val_set_path(a, one, "metadata.labels", labels));
+        }
+    }
+}
+
+/* A drawing holds what is shown, however much there is. */
+static void a_board_is_as_large_as_it_is_shown(void **state)
+{
+    struct board_limits limits = {.clusters = 5, .nodes = 2, .pods = 30, .waiting = 30};
+    struct arena *a = arena_new();
+    struct board_index *index = board_index_new(false);
+    struct board_style style = {.width = 100};
+    struct buf text = BUF_INIT(1 << 20);
+
+    put_many(a, index, 0, 1000);
+    struct arena *small = arena_new(), *large = arena_new();
+    const struct val *board = board_make(small, index, &limits);
+
+    assert_int_equal(val_len(val_get(board, "clusters")), 5);
+    assert_int_equal(val_len(val_get(board, "pods")), 30);
+    assert_int_equal(val_path_int(board, "hidden.clusters", 0), 995);
+    assert_int_equal(val_path_int(board, "hidden.pods", 0), 2970);
+    board_print(a, board, &style, &text);
+    assert_non_null(strstr(buf_c(&text), "… and 995 more clusters"));
+    put_many(a, index, 1000, 4000);
+    board_make(large, index, &limits);
+    assert_int_equal(arena_bytes(small), arena_bytes(large));
+    buf_done(&text);
+    board_index_free(index);
+    arena_free(small);
+    arena_free(large);
     arena_free(a);
 }
 
@@ -263,6 +370,8 @@ int main(void)
         cmocka_unit_test(it_is_drawn_within_its_width),
         cmocka_unit_test(an_empty_world_has_a_board_too),
         cmocka_unit_test(facts_tell_what_changed),
+        cmocka_unit_test(an_index_follows_every_change),
+        cmocka_unit_test(a_board_is_as_large_as_it_is_shown),
         cmocka_unit_test(only_one_up_has_a_folder),
         cmocka_unit_test(the_dead_hold_nothing),
         cmocka_unit_test(a_taken_port_names_its_holder),
