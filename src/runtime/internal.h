@@ -94,6 +94,11 @@ bool node_set_is_ready(const struct node_set *set); /* all its nodes are known t
 struct scheduler *scheduler_new(struct runtime *rt);
 struct scheduler *scheduler_free(struct scheduler *scheduler);
 void scheduler_poke(struct scheduler *scheduler);
+/* Every change of a pod and of a node; NULL scheduler allowed. */
+void scheduler_pod_changed(struct scheduler *scheduler, const struct val *old,
+                           const struct val *object);
+void scheduler_node_changed(struct scheduler *scheduler, const struct val *old,
+                            const struct val *object);
 
 /* --- sweep.c: without PID namespaces, processes of a killed supervisor of this directory */
 #define SWEEP_MARK "MOBULA_STATE"

@@ -90,7 +90,7 @@ static void pods_changed(void *ctx, const struct val *old, const struct val *obj
         pod_update(pod, object);
     else if (object && is_own_node(rt, val_path_str(object, "spec.nodeName")))
         pod_new(rt, object);
-    scheduler_poke(rt->scheduler);
+    scheduler_pod_changed(rt->scheduler, old, object);
     network_changed(rt);
 }
 
@@ -99,9 +99,15 @@ static void others_changed(void *ctx, const struct val *old, const struct val *o
     struct runtime *rt = ctx;
     if (rt->stopping)
         return;
-    scheduler_poke(rt->scheduler);
     network_changed(rt);
     poke_all(rt);
+}
+
+static void nodes_changed(void *ctx, const struct val *old, const struct val *object)
+{
+    struct runtime *rt = ctx;
+    scheduler_node_changed(rt->scheduler, old, object);
+    others_changed(ctx, old, object);
 }
 
 static void content_changed(struct runtime *rt, const char *kind, const struct val *object)
@@ -244,7 +250,7 @@ static void open_caches(struct runtime *rt)
         cache_changed_fn changed;
     } rows[] = {
         {&rt->pods, "pods", pods_changed},
-        {&rt->nodes, "nodes", others_changed},
+        {&rt->nodes, "nodes", nodes_changed},
         {&rt->services, "services", others_changed},
         {&rt->secrets, "secrets", secrets_changed},
         {&rt->configmaps, "configmaps", configmaps_changed},
