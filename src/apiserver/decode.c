@@ -143,7 +143,7 @@ struct known_specs {
 
 static size_t slot_of(const struct val *spec)
 {
-    return val_hash(spec) % KNOWN_SLOTS;
+    return ((uintptr_t)spec >> 3) % KNOWN_SLOTS; /* equal specs are one value */
 }
 
 static bool is_known(const struct api_request *rq, const struct val *spec)

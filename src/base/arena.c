@@ -1,6 +1,8 @@
 /* Arena: a chain of blocks, newest first; one allocation larger than a block gets a block of its own. */
 #include "base/arena.h"
 
+#include "base/pace.h"
+
 #include <stdio.h>
 
 #define BLOCK_BYTES 8192u
@@ -80,6 +82,7 @@ void cleanup_arena(struct arena **arena)
 void *arena_alloc(struct arena *arena, size_t bytes)
 {
     INVARIANT(bytes <= PTRDIFF_MAX);
+    pace_step();
     size_t want = (bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1);
     struct block *b = arena->newest;
 
@@ -131,6 +134,7 @@ struct str arena_strf(struct arena *arena, const char *format, ...)
     va_end(args);
     INVARIANT(n >= 0);
     char *p = arena_alloc(arena, (size_t)n + 1);
+    pace_steps(2 + (size_t)n / 64);
     vsnprintf(p, (size_t)n + 1, format, again);
     va_end(again);
     return (struct str){p, (size_t)n};

@@ -1,14 +1,17 @@
-/* Map from text to a pointer: open addressing, keys copied, heap memory. Iteration order is not
- * stable over changes; where order matters to a result, sort (map_keys_sorted). */
+/* Map from text to a pointer: keys copied, heap memory. Hashed with the process's secret (hash.h), so that outsiders
+ * who choose keys cannot slow it down; walked in the order in which keys came, so that the secret does not
+ * show. Where another order matters to a result, sort (map_keys_sorted). */
 #pragma once
 
 #include "base/arena.h"
 
 struct map {
-    struct map_slot *slots;
-    size_t n;    /* live entries */
-    size_t size; /* slots, a power of two */
-    size_t used; /* live + removed */
+    struct map_entry *entries; /* in the order of their coming, with holes */
+    uint32_t *index;           /* open addressing: place among the entries + 1, 0: free */
+    size_t n;                  /* live entries */
+    size_t used;               /* entries, holes included */
+    size_t first;              /* no live one before it */
+    size_t size;               /* of the index, a power of two; entries have room for 3/4 of it */
 };
 
 void *map_get(const struct map *m, struct str key); /* NULL when absent */

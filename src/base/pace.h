@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-#define PACE_SLICE_STEPS 40000 /* between two pauses: a few milliseconds */
+#define PACE_SLICE_STEPS 20000 /* between two pauses: a few milliseconds */
 
 struct pace {
     int64_t left;     /* steps until a pause is due; 0 or less: overdue */

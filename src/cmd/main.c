@@ -1,10 +1,12 @@
 /* mobula: the verbs, and which one was meant. Read next: cmd/cmd.h, then the verb's file. */
+#include "base/hash.h"
 #include "cmd/cmd.h"
 #include "runtime/runtime.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 const struct cmd_verb *const cmd_verbs[] = {
@@ -112,12 +114,20 @@ static void keep_standard_descriptors(void)
             _exit(err_exit_code(ERR_IO));
 }
 
+/* Before the first hash: what outsiders send must not be able to collide on purpose. */
+static void choose_hash_secret(void)
+{
+    if (getrandom(hash_secret, sizeof(hash_secret), 0) != (ssize_t)sizeof(hash_secret))
+        _exit(err_exit_code(ERR_IO));
+}
+
 int main(int argc, char **argv)
 {
     static char version_name[] = "version", help_name[] = "help";
     const char *name = argc > 1 ? argv[1] : "help";
 
     keep_standard_descriptors();
+    choose_hash_secret();
     signal(SIGPIPE, SIG_IGN);
     if (strcmp(name, "--version") == 0)
         name = argv[1] = version_name;

@@ -1,7 +1,9 @@
 /* The inside of a value, for src/value only: the node's layout and makers that hand over references.
  *
  * A node is its header and right behind it the payload:
- *   VAL_INT, VAL_FLOAT  8 bytes
+ *   VAL_INT             8 bytes
+ *   VAL_FLOAT           8 bytes and its text: to find the shortest takes a microsecond, so it is done once, where
+ *                       the value is made, and not while an object is printed for the journal
  *   VAL_STRING          n bytes and a NUL
  *   VAL_ARRAY           n pointers to items
  *   VAL_OBJECT          1 pointer to the array of its sorted, unique keys, then n pointers to members
@@ -74,4 +76,10 @@ bool val_exceeds(const struct val *v, unsigned max_depth, size_t *budget);
 
 /* Shared by the two printers. */
 void val_print_json_string(struct str s, struct buf *out);
-void val_print_double(double d, struct buf *out);
+#define VAL_FLOAT_TEXT_BYTES 32
+static inline const char *val_float_text(const struct val *v) /* of a float */
+{
+    return (const char *)val_payload(v) + 8;
+}
+/* The shortest text that reads back as the same double, and as a float: 1.0, never 1. */
+void val_write_double(double d, char *to);

@@ -37,6 +37,13 @@ static size_t plain_at(struct str s, size_t i)
     return c >= 0x20 && c != '"' && c != '\\';
 }
 
+static void print_control(unsigned char c, struct buf *out)
+{
+    static const char digits[] = "0123456789abcdef";
+    char text[] = {'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15]};
+    buf_add(out, (struct str){text, sizeof(text)});
+}
+
 void val_print_json_string(struct str s, struct buf *out)
 {
     buf_addc(out, '"');
@@ -56,25 +63,65 @@ void val_print_json_string(struct str s, struct buf *out)
         else if (c >= 0x80)
             buf_adds(out, "\xef\xbf\xbd"); /* broken UTF-8 */
         else
-            buf_addf(out, "\\u%04x", c);
+            print_control(c, out);
         plain = ++i;
     }
     buf_add(out, str_sub(s, plain, s.n));
     buf_addc(out, '"');
 }
 
-/* The shortest text that reads back as the same double, and as a float: 1.0, never 1. */
-void val_print_double(double d, struct buf *out)
+void val_write_double(double d, char *to)
 {
-    char text[40];
     for (int digits = 15; digits <= 17; digits++) {
-        snprintf(text, sizeof(text), "%.*g", digits, d);
-        if (str_c_to_double(text) == d)
+        snprintf(to, VAL_FLOAT_TEXT_BYTES, "%.*g", digits, d);
+        if (str_c_to_double(to) == d)
             break;
     }
-    buf_adds(out, text);
-    if (!strpbrk(text, ".eE"))
-        buf_adds(out, ".0");
+    if (!strpbrk(to, ".eE"))
+        memcpy(to + strlen(to), ".0", 3);
+}
+
+static void print_int(int64_t i, struct buf *out)
+{
+    char text[24], *at = text + sizeof(text);
+    uint64_t rest = i < 0 ? -(uint64_t)i : (uint64_t)i;
+    do
+        *--at = (char)('0' + rest % 10);
+    while ((rest /= 10) > 0);
+    if (i < 0)
+        *--at = '-';
+    buf_add(out, (struct str){at, (size_t)(text + sizeof(text) - at)});
+}
+
+static size_t string_bytes(struct str s)
+{
+    size_t n = s.n + 2;
+    pace_steps(s.n / 64);
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (c < 0x20)
+            n += escape_of(c) ? 1 : 5;
+        else
+            n += c == '"' || c == '\\';
+    }
+    return n;
+}
+
+size_t val_json_bytes(const struct val *v)
+{
+    size_t n = 2 + (val_len(v) > 0 ? val_len(v) - 1 : 0); /* brackets and commas */
+    pace_step();
+    if (val_is(v, VAL_STRING))
+        return string_bytes(val_bytes(v));
+    for (size_t i = 0; val_is(v, VAL_ARRAY) && i < v->n; i++)
+        n += val_json_bytes(val_items(v)[i]);
+    for (size_t i = 0; val_is(v, VAL_OBJECT) && i < v->n; i++)
+        n += string_bytes(val_key_at(v, i)) + 1 + val_json_bytes(val_members(v)[i]);
+    if (val_is(v, VAL_ARRAY) || val_is(v, VAL_OBJECT))
+        return n;
+    struct buf text cleanup(buf_done) = BUF_INIT(64);
+    val_print_json(v, &text);
+    return text.n;
 }
 
 struct printer {
@@ -133,10 +180,10 @@ static void print_value(const struct printer *p, const struct val *v, size_t dep
         buf_adds(p->out, val_is_true(v) ? "true" : "false");
         break;
     case VAL_INT:
-        buf_addf(p->out, "%lld", (long long)val_as_int(v, 0));
+        print_int(val_as_int(v, 0), p->out);
         break;
     case VAL_FLOAT:
-        val_print_double(val_as_double(v, 0), p->out);
+        buf_adds(p->out, val_float_text(v));
         break;
     case VAL_STRING:
         val_print_json_string(val_as_str(v), p->out);

@@ -14,6 +14,7 @@
  * Read next: value_read.c, value_change.c, json.c. */
 #include "value/internal.h"
 
+#include "base/hash.h"
 #include "base/pace.h"
 
 #include <math.h>
@@ -88,8 +89,10 @@ static size_t node_bytes(enum val_type type, size_t n)
     size_t payload = 0;
     switch (type) {
     case VAL_INT:
-    case VAL_FLOAT:
         payload = 8;
+        break;
+    case VAL_FLOAT:
+        payload = 8 + VAL_FLOAT_TEXT_BYTES;
         break;
     case VAL_STRING:
         payload = n + 1;
@@ -225,6 +228,12 @@ static uint64_t mix_in(uint64_t h, uint64_t next)
     return mix(h * 0x9e3779b97f4a7c15ull + next);
 }
 
+/* With the secret in it: nobody outside can tell which values will stand side by side. */
+static uint64_t start(enum val_type type, uint64_t first)
+{
+    return mix_in(mix_in(hash_secret[0] ^ type, first), hash_secret[1]);
+}
+
 /* Finds or makes the node whose payload is `first` followed by `second`. The caller owns one
  * reference of the result; *ret_found: the payload's references are still the caller's. */
 static const struct val *intern(enum val_type type, size_t n, uint64_t hash, struct str first,
@@ -344,25 +353,30 @@ const struct val *val_take_string(struct str s)
     if (s.n == 0)
         return &empty_string.head;
     bool found;
-    return intern(VAL_STRING, s.n, mix_in(VAL_STRING, str_hash(s)), s, (struct str){"", 1}, &found);
+    return intern(VAL_STRING, s.n, mix_in(VAL_STRING, hash_keyed(s)), s, (struct str){"", 1},
+                  &found);
 }
 
 const struct val *val_take_int(int64_t i)
 {
     bool found;
     struct str payload = {(const char *)&i, sizeof(i)};
-    return intern(VAL_INT, 0, mix_in(VAL_INT, (uint64_t)i), payload, STR(""), &found);
+    return intern(VAL_INT, 0, start(VAL_INT, (uint64_t)i), payload, STR(""), &found);
 }
 
 const struct val *val_take_float(double d)
 {
     if (!isfinite(d))
         return val_null();
+    pace_steps(4);
     uint64_t bits;
     memcpy(&bits, &d, sizeof(bits));
     bool found;
     struct str payload = {(const char *)&d, sizeof(d)};
-    return intern(VAL_FLOAT, 0, mix_in(VAL_FLOAT, bits), payload, STR(""), &found);
+    const struct val *v = intern(VAL_FLOAT, 0, start(VAL_FLOAT, bits), payload, STR(""), &found);
+    if (!found)
+        val_write_double(d, (char *)(uintptr_t)val_float_text(v));
+    return v;
 }
 
 static void unref_all(const struct val *const *items, size_t n)
@@ -375,7 +389,7 @@ const struct val *val_take_array(const struct val *const *items, size_t n)
 {
     if (n == 0)
         return &empty_array;
-    uint64_t hash = mix_in(VAL_ARRAY, n);
+    uint64_t hash = start(VAL_ARRAY, n);
     for (size_t i = 0; i < n; i++)
         hash = mix_in(hash, items[i]->hash);
     bool found;
@@ -390,7 +404,7 @@ const struct val *val_take_object(const struct val *keys, const struct val *cons
 {
     if (n == 0)
         return &empty_object.head;
-    uint64_t hash = mix_in(VAL_OBJECT, keys->hash);
+    uint64_t hash = start(VAL_OBJECT, keys->hash);
     for (size_t i = 0; i < n; i++)
         hash = mix_in(hash, items[i]->hash);
     bool found;

@@ -143,6 +143,9 @@ void val_json_repeats(struct arena *a, struct str text, struct val_texts *ret);
 void val_print_json(const struct val *v, struct buf *out);        /* compact, keys sorted, no \/ */
 void val_print_json_pretty(const struct val *v, struct buf *out); /* 4 spaces, as kubectl -o json */
 struct str val_json(struct arena *a, const struct val *v);        /* compact, in the arena */
+size_t
+val_json_bytes(const struct val
+                   *v); /* of the compact text, which is not made (broken UTF-8 counts as it is) */
 
 /* --- YAML text (libyaml events, go-yaml v2's scalar table as sigs.k8s.io/yaml uses it).
  * `name` is the file's name for messages: "values.yaml:3:7: what" (line, column from 1).
