@@ -6,6 +6,8 @@
 #include "apiserver/internal.h"
 #include "apiserver/write.h"
 
+#include "base/pace.h"
+
 static const struct val *with_revision(struct arena *a, const struct val *object, uint64_t revision)
 {
     const struct val *meta = val_set(a, val_get(object, "metadata"), "resourceVersion",
@@ -18,6 +20,23 @@ const struct val *stored_object(const struct apiserver *server, const struct res
 {
     const struct store_item *item = store_get(server->store, r->table, ns, name);
     return item ? item->value : NULL;
+}
+
+int check_size(struct api_request *rq, const struct val *object)
+{
+    pace_allow();
+    size_t n = val_json_bytes(object);
+    pace_forbid();
+    if (n <= (rq->resource->crd ? WRITE_MAX_CUSTOM_BYTES : WRITE_MAX_BUILT_IN_BYTES))
+        return 0;
+    struct str text = STR("etcdserver: request is too large");
+    if (n > WRITE_MAX_MESSAGE_BYTES)
+        text =
+            arena_strf(rq->arena,
+                       "rpc error: code = ResourceExhausted desc = trying to send message larger "
+                       "than max (%zu vs. %u)",
+                       n, WRITE_MAX_MESSAGE_BYTES);
+    return api_fail_details(rq, 500, "", text, NULL);
 }
 
 /* A custom kind may have gone while the request was paused. */

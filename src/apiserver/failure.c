@@ -2,6 +2,8 @@
  * Source: k8s.io/apimachinery pkg/api/errors/errors.go and pkg/util/validation/field/errors.go. */
 #include "apiserver/failure.h"
 
+#include "base/pace.h"
+
 const struct val *api_status(struct arena *a, int code, const char *reason, struct str message,
                              const struct val *details)
 {
@@ -177,27 +179,43 @@ static void cause_add(struct api_causes *c, const char *reason, struct str field
     vec_push(&c->items, c->arena, cause);
 }
 
+/* More are not told; what a client may repeat 100,000 times costs no text. */
+static bool is_full(const struct api_causes *c)
+{
+    pace_step();
+    return c->items.n >= API_MAX_CAUSES;
+}
+
 static struct str with_detail(struct arena *a, struct str text, const char *detail)
 {
     return detail && detail[0] ? arena_strf(a, "%.*s: %s", STR_ARG(text), detail) : text;
 }
 
-/* Values inside messages: strings in quotes, the rest as JSON. */
+/* Values inside messages: strings in quotes, the rest as JSON, both cut where nobody would read on. */
+#define SHOWN_MAX_BYTES 4096
+
 static struct str shown(struct arena *a, const struct val *value)
 {
-    if (!value || val_is(value, VAL_NULL))
-        return STR("null");
-    return val_json(a, value);
+    struct buf text cleanup(buf_done) = BUF_INIT(SHOWN_MAX_BYTES);
+    bool is_long = val_is(value, VAL_STRING) && val_len(value) > SHOWN_MAX_BYTES / 2;
+    if (is_long)
+        value = val_string(a, str_sub(val_as_str(value), 0, SHOWN_MAX_BYTES / 2));
+    val_print_json(value, &text);
+    return arena_strf(a, "%s%s", buf_c(&text), is_long || text.failed ? "..." : "");
 }
 
 void cause_required(struct api_causes *c, struct str field, const char *detail)
 {
+    if (is_full(c))
+        return;
     cause_add(c, "FieldValueRequired", field, with_detail(c->arena, STR("Required value"), detail));
 }
 
 void cause_invalid(struct api_causes *c, struct str field, const struct val *value,
                    const char *detail)
 {
+    if (is_full(c))
+        return;
     struct str text = arena_strf(c->arena, "Invalid value: %.*s", STR_ARG(shown(c->arena, value)));
     cause_add(c, "FieldValueInvalid", field, with_detail(c->arena, text, detail));
 }
@@ -205,41 +223,55 @@ void cause_invalid(struct api_causes *c, struct str field, const struct val *val
 void cause_invalid_text(struct api_causes *c, struct str field, struct str value,
                         const char *detail)
 {
+    if (is_full(c))
+        return;
     struct str text = arena_strf(c->arena, "Invalid value: %.*s", STR_ARG(value));
     cause_add(c, "FieldValueInvalid", field, with_detail(c->arena, text, detail));
 }
 
 void cause_forbidden(struct api_causes *c, struct str field, const char *detail)
 {
+    if (is_full(c))
+        return;
     cause_add(c, "FieldValueForbidden", field, with_detail(c->arena, STR("Forbidden"), detail));
 }
 
 void cause_duplicate(struct api_causes *c, struct str field, const struct val *value)
 {
+    if (is_full(c))
+        return;
     cause_add(c, "FieldValueDuplicate", field,
               arena_strf(c->arena, "Duplicate value: %.*s", STR_ARG(shown(c->arena, value))));
 }
 
 void cause_not_found(struct api_causes *c, struct str field, const struct val *value)
 {
+    if (is_full(c))
+        return;
     cause_add(c, "FieldValueNotFound", field,
               arena_strf(c->arena, "Not found: %.*s", STR_ARG(shown(c->arena, value))));
 }
 
 void cause_type(struct api_causes *c, struct str field, const struct val *value, const char *detail)
 {
+    if (is_full(c))
+        return;
     struct str text = arena_strf(c->arena, "Invalid value: %.*s", STR_ARG(shown(c->arena, value)));
     cause_add(c, "FieldValueTypeInvalid", field, with_detail(c->arena, text, detail));
 }
 
 void cause_too_long(struct api_causes *c, struct str field, int64_t most)
 {
+    if (is_full(c))
+        return;
     cause_add(c, "FieldValueTooLong", field,
               arena_strf(c->arena, "Too long: may not be more than %lld bytes", (long long)most));
 }
 
 void cause_too_many(struct api_causes *c, struct str field, size_t n, int64_t most)
 {
+    if (is_full(c))
+        return;
     cause_add(
         c, "FieldValueTooMany", field,
         arena_strf(c->arena, "Too many: %zu: must have at most %lld items", n, (long long)most));
@@ -248,6 +280,8 @@ void cause_too_many(struct api_causes *c, struct str field, size_t n, int64_t mo
 void cause_unsupported(struct api_causes *c, struct str field, const struct val *value,
                        const struct val *supported)
 {
+    if (is_full(c))
+        return;
     struct buf text cleanup(buf_done) = BUF_INIT(16u << 10);
     buf_addf(&text, "Unsupported value: %.*s", STR_ARG(shown(c->arena, value)));
     for (size_t i = 0; i < val_len(supported); i++)

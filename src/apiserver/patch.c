@@ -39,6 +39,8 @@ static int patched(struct api_request *rq, const struct val *base, const struct 
     case KUBE_PATCH_APPLY:
         return apply_to(rq, base, rq->body, ret);
     }
+    if (rc == -(int)ERR_TOO_LARGE)
+        return api_fail(rq, ERR_TOO_LARGE, "Request entity too large: %s", err.text);
     if (rc < 0 && rq->patch_type == KUBE_PATCH_JSON)
         return api_fail_details(
             rq, 422, "Invalid",

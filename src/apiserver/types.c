@@ -3,6 +3,7 @@
  * Source of the sentences: encoding/json's UnmarshalTypeError and sigs.k8s.io/json's strict errors.
  * Read next: types.h. */
 #include "apiserver/types.h"
+#include "base/pace.h"
 
 static int compare(const void *key, const void *item)
 {
@@ -78,6 +79,7 @@ static void read_field(struct str rest, struct type_field *ret)
 bool type_next_field(const struct type *type, size_t *cursor, struct type_field *ret)
 {
     struct str all = str_of(type->fields);
+    pace_step();
     if (*cursor == 0 && type_is_atomic(type))
         *cursor = strlen(ATOMIC);
     if (*cursor >= all.n)

@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 
 #include "kube/quantity.h"
+#include "value/places.h"
 
 static bool one_of(struct str s, const char *const *names, size_t n)
 {
@@ -50,6 +51,7 @@ static void check_ports(struct api_causes *causes, const struct val *ports)
 {
     struct arena *a = causes->arena;
     struct str path = STR("spec.ports");
+    struct val_places names = VAL_PLACES(a), pairs = VAL_PLACES(a);
     for (size_t i = 0; i < val_len(ports); i++) {
         const struct val *port = val_at(ports, i), *name = val_get(port, "name");
         struct str at = field_index(a, path, i);
@@ -59,16 +61,12 @@ static void check_ports(struct api_causes *causes, const struct val *ports)
         const char *why = val_len(name) ? kube_check_dns1123_label(val_as_str(name)) : NULL;
         if (why)
             cause_invalid(causes, field_join(a, at, "name"), name, why);
-        for (size_t k = 0; k < i; k++) {
-            const struct val *other = val_at(ports, k);
-            if (val_len(name) && val_get(other, "name") == name)
-                cause_duplicate(causes, field_join(a, at, "name"), name);
-            if (val_get(other, "port") == val_get(port, "port") &&
-                val_get(other, "protocol") == val_get(port, "protocol"))
-                cause_duplicate(causes, at,
-                                val_obj(a, "port", val_get(port, "port"), "protocol",
-                                        val_get(port, "protocol")));
-        }
+        if (val_len(name) && !val_places_add(&names, name, i))
+            cause_duplicate(causes, field_join(a, at, "name"), name);
+        const struct val *pair =
+            val_obj(a, "port", val_get(port, "port"), "protocol", val_get(port, "protocol"));
+        if (!val_places_add(&pairs, pair, i))
+            cause_duplicate(causes, at, pair);
     }
 }
 
@@ -139,7 +137,7 @@ static void check_immutable(struct api_causes *causes, const struct val *object,
 /* Bytes that a ConfigMap's or Secret's data may have together. */
 #define DATA_MAX_BYTES (1 << 20)
 
-static void check_size(const struct val *object, struct str field, struct api_causes *causes)
+static void check_data_size(const struct val *object, struct str field, struct api_causes *causes)
 {
     static const char *const maps[] = {"data", "binaryData"};
     size_t n = 0;
@@ -157,7 +155,7 @@ static void check_config_map(struct api_request *rq, const struct val *object,
 {
     check_data_keys(causes, val_get(object, "data"), "data", false);
     check_data_keys(causes, val_get(object, "binaryData"), "binaryData", true);
-    check_size(object, STR("[]"), causes);
+    check_data_size(object, STR("[]"), causes);
     check_immutable(causes, object, old);
 }
 
@@ -184,7 +182,7 @@ static void check_secret(struct api_request *rq, const struct val *object, const
 {
     check_data_keys(causes, val_get(object, "data"), "data", true);
     check_secret_keys(object, causes);
-    check_size(object, STR("data"), causes);
+    check_data_size(object, STR("data"), causes);
     check_immutable(causes, object, old);
     if (old && val_get(old, "type") != val_get(object, "type"))
         cause_invalid(causes, STR("type"), val_get(object, "type"), "field is immutable");

@@ -4,6 +4,7 @@
 #include "apiserver/write.h"
 
 #include "kube/quantity.h"
+#include "value/places.h"
 
 static const char update_rule[] =
     "pod updates may not change fields other than `spec.containers[*].image`,"
@@ -127,30 +128,20 @@ static void check_env(struct api_causes *causes, struct str path, const struct v
     }
 }
 
-static bool names_volume(const struct val *volumes, const struct val *name)
-{
-    for (size_t i = 0; i < val_len(volumes); i++) {
-        if (val_get(val_at(volumes, i), "name") == name)
-            return true;
-    }
-    return false;
-}
-
 static void check_mounts(struct api_causes *causes, struct str path, const struct val *mounts,
-                         const struct val *volumes)
+                         const struct val_places *volumes)
 {
     struct arena *a = causes->arena;
+    struct val_places seen = VAL_PLACES(a);
     for (size_t i = 0; i < val_len(mounts); i++) {
         const struct val *mount = val_at(mounts, i), *where = val_get(mount, "mountPath");
         struct str at = field_index(a, path, i);
-        if (!names_volume(volumes, val_get(mount, "name")))
+        if (val_places_find(volumes, val_get(mount, "name")) == VAL_NOWHERE)
             cause_not_found(causes, field_join(a, at, "name"), val_get(mount, "name"));
         if (val_len(where) == 0)
             cause_required(causes, field_join(a, at, "mountPath"), "");
-        for (size_t k = 0; k < i; k++) {
-            if (where && val_get(val_at(mounts, k), "mountPath") == where)
-                cause_invalid(causes, field_join(a, at, "mountPath"), where, "must be unique");
-        }
+        if (where && !val_places_add(&seen, where, i))
+            cause_invalid(causes, field_join(a, at, "mountPath"), where, "must be unique");
     }
 }
 
@@ -159,6 +150,7 @@ static void check_container_ports(struct api_causes *causes, struct str path,
 {
     struct arena *a = causes->arena;
     static const char *const protocols[] = {"SCTP", "TCP", "UDP"};
+    struct val_places seen = VAL_PLACES(a);
     for (size_t i = 0; i < val_len(ports); i++) {
         const struct val *port = val_at(ports, i), *name = val_get(port, "name");
         struct str at = field_index(a, path, i);
@@ -173,10 +165,8 @@ static void check_container_ports(struct api_causes *causes, struct str path,
         if (val_len(name) > 15)
             cause_invalid(causes, field_join(a, at, "name"), name,
                           "must be no more than 15 characters");
-        for (size_t k = 0; k < i && val_len(name); k++) {
-            if (val_get(val_at(ports, k), "name") == name)
-                cause_duplicate(causes, field_join(a, at, "name"), name);
-        }
+        if (val_len(name) && !val_places_add(&seen, name, i))
+            cause_duplicate(causes, field_join(a, at, "name"), name);
     }
 }
 
@@ -207,7 +197,7 @@ static void check_probe(struct api_causes *causes, struct str path, const struct
 }
 
 static void check_container(struct api_causes *causes, struct str path, const struct val *c,
-                            const struct val *volumes)
+                            const struct val_places *volumes)
 {
     struct arena *a = causes->arena;
     const struct val *name = val_get(c, "name"), *image = val_get(c, "image");
@@ -237,8 +227,10 @@ static void check_container(struct api_causes *causes, struct str path, const st
 }
 
 static void check_containers(struct api_causes *causes, struct str path, const struct val *list,
-                             const struct val *others, const struct val *volumes)
+                             const struct val *others, const struct val_places *volumes)
 {
+    struct val_places names = VAL_PLACES(causes->arena);
+    val_places_of(&names, others, "name");
     for (size_t i = 0; i < val_len(list); i++) {
         struct str at = field_index(causes->arena, path, i);
         const struct val *name = val_get(val_at(list, i), "name");
@@ -251,10 +243,7 @@ static void check_containers(struct api_causes *causes, struct str path, const s
                 cause_forbidden(causes, field_join(causes->arena, at, probes[k]),
                                 "may not be set for init containers without restartPolicy=Always");
         }
-        bool twice = val_len(name) && names_volume(others, name);
-        for (size_t k = 0; k < i && !twice; k++)
-            twice = val_len(name) && val_get(val_at(list, k), "name") == name;
-        if (twice)
+        if (val_len(name) && !val_places_add(&names, name, i))
             cause_duplicate(causes, field_join(causes->arena, at, "name"), name);
     }
 }
@@ -274,6 +263,7 @@ static const char *second_source(struct arena *a, const struct val *volume)
 static void check_volumes(struct api_causes *causes, struct str path, const struct val *volumes)
 {
     struct arena *a = causes->arena;
+    struct val_places seen = VAL_PLACES(a);
     for (size_t i = 0; i < val_len(volumes); i++) {
         const struct val *v = val_at(volumes, i), *name = val_get(v, "name");
         struct str at = field_index(a, path, i);
@@ -284,10 +274,8 @@ static void check_volumes(struct api_causes *causes, struct str path, const stru
         const char *why = kube_check_dns1123_label(val_as_str(name));
         if (why)
             cause_invalid(causes, field_join(a, at, "name"), name, why);
-        for (size_t k = 0; k < i; k++) {
-            if (val_get(val_at(volumes, k), "name") == name)
-                cause_duplicate(causes, field_join(a, at, "name"), name);
-        }
+        if (!val_places_add(&seen, name, i))
+            cause_duplicate(causes, field_join(a, at, "name"), name);
         if (val_len(v) > 2)
             cause_forbidden(causes, field_join(a, at, second_source(a, v)),
                             "may not specify more than 1 volume type");
@@ -342,8 +330,10 @@ void validate_pod_spec(struct api_request *rq, const struct val *spec, struct st
     const struct val *init = val_get(spec, "initContainers"), *volumes = val_get(spec, "volumes");
     if (val_len(containers) == 0)
         cause_required(causes, field_join(a, path, "containers"), "");
-    check_containers(causes, field_join(a, path, "containers"), containers, NULL, volumes);
-    check_containers(causes, field_join(a, path, "initContainers"), init, containers, volumes);
+    struct val_places names = VAL_PLACES(a);
+    val_places_of(&names, volumes, "name");
+    check_containers(causes, field_join(a, path, "containers"), containers, NULL, &names);
+    check_containers(causes, field_join(a, path, "initContainers"), init, containers, &names);
     check_volumes(causes, field_join(a, path, "volumes"), volumes);
     check_choice(causes, field_join(a, path, "restartPolicy"), val_get(spec, "restartPolicy"),
                  restart, ARRAY_SIZE(restart));
@@ -384,13 +374,12 @@ static const struct val *without_images(struct arena *a, const struct val *spec,
     return val_set(a, spec, list, val_map(a, val_get(spec, list), old_image, &swap));
 }
 
-static bool only_adds(const struct val *now, const struct val *was)
+static bool only_adds(struct arena *a, const struct val *now, const struct val *was)
 {
+    struct val_places places = VAL_PLACES(a);
+    val_places_of(&places, now, NULL);
     for (size_t i = 0; i < val_len(was); i++) {
-        bool kept = false;
-        for (size_t k = 0; k < val_len(now) && !kept; k++)
-            kept = val_at(now, k) == val_at(was, i);
-        if (!kept)
+        if (val_places_find(&places, val_at(was, i)) == VAL_NOWHERE)
             return false;
     }
     return true;
@@ -411,7 +400,7 @@ void validate_pod_update(struct api_request *rq, const struct val *object, const
     const struct val *same = without_images(a, spec, "containers", was);
     same = without_images(a, same, "initContainers", was);
     same = val_set(a, same, "activeDeadlineSeconds", val_get(was, "activeDeadlineSeconds"));
-    if (only_adds(val_get(spec, "tolerations"), val_get(was, "tolerations")))
+    if (only_adds(a, val_get(spec, "tolerations"), val_get(was, "tolerations")))
         same = val_set(a, same, "tolerations", val_get(was, "tolerations"));
     if (val_get(spec, "schedulingGates") == NULL)
         same = val_set(a, same, "schedulingGates", val_get(was, "schedulingGates"));

@@ -13,6 +13,13 @@ int commit_delete(struct api_request *rq, struct str ns, struct str name, const 
 const struct val *stored_object(const struct apiserver *server, const struct resource *r,
                                 struct str ns, struct str name); /* borrowed or NULL */
 
+/* 500, as what etcd refuses comes out of a kube-apiserver. Custom resources are stored as JSON there, built-in kinds
+ * in Protobuf, which for the same object is about half as long. */
+#define WRITE_MAX_CUSTOM_BYTES   (1536u << 10) /* etcd --max-request-bytes */
+#define WRITE_MAX_BUILT_IN_BYTES (3u << 20)
+#define WRITE_MAX_MESSAGE_BYTES  (2u << 20) /* its client's own ceiling, with another message */
+int check_size(struct api_request *rq, const struct val *object);
+
 /* --- meta.c */
 const struct val *meta_new(struct api_request *rq, const struct val *object, struct str ns,
                            struct str name);

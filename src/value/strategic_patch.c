@@ -5,9 +5,11 @@
  * not know are merged when maps, replaced when lists.
  * Directives: $patch: replace | delete | merge in a map; $patch: delete | replace in a list's item;
  * $retainKeys: [..]; $setElementOrder/FIELD: [..]; $deleteFromPrimitiveList/FIELD: [..].
+ * Lists are as long as a body lets them be, so items are found by places.h, never by looking through a list.
  * Source: k8s.io/apimachinery pkg/util/strategicpatch. */
 #include "base/vec.h"
 #include "value/internal.h"
+#include "value/places.h"
 
 #define SET_ORDER   STR("$setElementOrder/")
 #define DELETE_FROM STR("$deleteFromPrimitiveList/")
@@ -16,6 +18,12 @@
 
 struct items { /* a vector (base/vec.h) with a name */
     const struct val **items;
+    size_t n;
+    size_t size;
+};
+
+struct changes { /* of a map's members; a vector with a name */
+    struct val_member *items;
     size_t n;
     size_t size;
 };
@@ -84,39 +92,20 @@ static const struct val *without_directives(struct arena *a, const struct val *v
 
 /* --- lists */
 
-static ptrdiff_t find_item(const struct val *list, const char *merge_key, const struct val *name)
-{
-    if (!name)
-        return -1;
-    for (size_t i = 0; i < list_len(list); i++) {
-        const struct val *item = val_at(list, i);
-        if ((merge_key ? val_get(item, merge_key) : item) == name)
-            return (ptrdiff_t)i;
-    }
-    return -1;
-}
-
 static const struct val *name_of(const struct val *item, const char *merge_key)
 {
     return merge_key ? val_get(item, merge_key) : item;
-}
-
-static ptrdiff_t find_among(const struct items *list, const char *merge_key, const struct val *name)
-{
-    for (size_t i = 0; i < list->n; i++)
-        if (name_of(list->items[i], merge_key) == name)
-            return (ptrdiff_t)i;
-    return -1;
 }
 
 static const struct val *merge_primitives(const struct merger *m, const struct val *old,
                                           const struct val *patch)
 {
     struct items out = {0};
+    struct val_places seen = VAL_PLACES(m->arena);
     const struct val *const lists[] = {old, patch};
     for (size_t k = 0; k < ARRAY_SIZE(lists); k++)
         for (size_t i = 0; i < list_len(lists[k]); i++)
-            if (find_among(&out, NULL, val_at(lists[k], i)) < 0)
+            if (val_places_add(&seen, val_at(lists[k], i), i))
                 vec_push(&out, m->arena, val_at(lists[k], i));
     return val_array(m->arena, out.items, out.n);
 }
@@ -142,18 +131,16 @@ static const struct val *replaced_list(const struct merger *m, const struct val 
     return val_array(m->arena, kept.items, kept.n);
 }
 
-/* Leaves the items that do not bear the name, in their order. */
-static void drop_named(struct items *list, const char *merge_key, const struct val *name)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < list->n; i++)
-        if (name_of(list->items[i], merge_key) != name)
-            list->items[kept++] = list->items[i];
-    list->n = kept;
-}
+/* A list in the making. A name that is deleted takes every item before it along: the list is filtered once, at the
+ * end, by how long it was when the name was deleted last. */
+struct merged_list {
+    struct items items;
+    struct val_places places;  /* of names among the items */
+    struct val_places deleted; /* length of the list when the name was deleted */
+};
 
 static int merge_item(const struct merger *m, const struct val_merge_schema *schema,
-                      const struct val *item, struct items *list)
+                      const struct val *item, struct merged_list *list)
 {
     const struct val *name = val_get(item, schema->merge_key);
     if (!name)
@@ -161,15 +148,30 @@ static int merge_item(const struct merger *m, const struct val_merge_schema *sch
                        "an item of %s in the patch does not contain declared merge key: %s",
                        schema->field, schema->merge_key);
     if (deletes(item)) {
-        drop_named(list, schema->merge_key, name);
+        val_places_set(&list->deleted, name, list->items.n);
+        val_places_set(&list->places, name, VAL_NOWHERE);
         return 0;
     }
-    ptrdiff_t at = find_among(list, schema->merge_key, name);
-    if (at < 0) {
-        vec_push(list, m->arena, without_directives(m->arena, item));
+    size_t at = val_places_find(&list->places, name);
+    if (at == VAL_NOWHERE) {
+        val_places_set(&list->places, name, list->items.n);
+        vec_push(&list->items, m->arena, without_directives(m->arena, item));
         return 0;
     }
-    return merge_map(m, list->items[at], item, schema->fields, &list->items[at]);
+    return merge_map(m, list->items.items[at], item, schema->fields, &list->items.items[at]);
+}
+
+static const struct val *without_deleted(const struct merger *m, struct merged_list *list,
+                                         const char *merge_key)
+{
+    struct items *items = &list->items;
+    size_t kept = 0;
+    for (size_t i = 0; i < items->n; i++) {
+        size_t until = val_places_find(&list->deleted, name_of(items->items[i], merge_key));
+        if (until == VAL_NOWHERE || i >= until)
+            items->items[kept++] = items->items[i];
+    }
+    return val_array(m->arena, items->items, kept);
 }
 
 static int merge_list(const struct merger *m, const struct val *old, const struct val *patch,
@@ -187,15 +189,17 @@ static int merge_list(const struct merger *m, const struct val *old, const struc
         *ret = replaced_list(m, patch);
         return 0;
     }
-    struct items list = {0};
+    struct merged_list list = {.places = VAL_PLACES(m->arena), .deleted = VAL_PLACES(m->arena)};
+    val_places_of(&list.places, old, schema->merge_key);
     for (size_t i = 0; i < list_len(old); i++)
-        vec_push(&list, m->arena, val_at(old, i));
+        vec_push(&list.items, m->arena, val_at(old, i));
     for (size_t i = 0; i < list_len(patch); i++) {
         int r = merge_item(m, schema, val_at(patch, i), &list);
         if (r < 0)
             return r;
     }
-    *ret = set_order(m, val_array(m->arena, list.items, list.n), patch, old, schema->merge_key);
+    *ret =
+        set_order(m, without_deleted(m, &list, schema->merge_key), patch, old, schema->merge_key);
     return 0;
 }
 
@@ -205,14 +209,17 @@ static int merge_list(const struct merger *m, const struct val *old, const struc
 static void pick(const struct merger *m, const struct val *list, const struct val *order,
                  const char *merge_key, struct items *ret_named, struct items *ret_others)
 {
+    struct val_places places = VAL_PLACES(m->arena), ordered = VAL_PLACES(m->arena);
+    val_places_of(&places, list, merge_key);
     for (size_t i = 0; i < list_len(order); i++) {
-        ptrdiff_t at = find_item(list, merge_key, name_of(val_at(order, i), merge_key));
-        if (at >= 0)
-            vec_push(ret_named, m->arena, val_at(list, (size_t)at));
+        const struct val *name = name_of(val_at(order, i), merge_key);
+        size_t at = val_places_find(&places, name);
+        if (name && val_places_add(&ordered, name, i) && at != VAL_NOWHERE)
+            vec_push(ret_named, m->arena, val_at(list, at));
     }
     for (size_t i = 0; i < list_len(list); i++) {
         const struct val *item = val_at(list, i);
-        if (find_item(order, merge_key, name_of(item, merge_key)) < 0)
+        if (val_places_find(&ordered, name_of(item, merge_key)) == VAL_NOWHERE)
             vec_push(ret_others, m->arena, item);
     }
 }
@@ -223,14 +230,16 @@ static const struct val *set_order(const struct merger *m, const struct val *lis
                                    const char *merge_key)
 {
     struct items named = {0}, others = {0}, out = {0};
+    struct val_places before = VAL_PLACES(m->arena);
     pick(m, list, order, merge_key, &named, &others);
+    val_places_of(&before, server, merge_key);
     size_t i = 0, k = 0;
     while (i < others.n || k < named.n) {
         bool take_other = k == named.n;
         if (i < others.n && k < named.n) {
-            ptrdiff_t left = find_item(server, merge_key, name_of(others.items[i], merge_key));
-            ptrdiff_t right = find_item(server, merge_key, name_of(named.items[k], merge_key));
-            take_other = left >= 0 && right >= 0 && left < right;
+            size_t left = val_places_find(&before, name_of(others.items[i], merge_key));
+            size_t right = val_places_find(&before, name_of(named.items[k], merge_key));
+            take_other = left != VAL_NOWHERE && right != VAL_NOWHERE && left < right;
         }
         const struct val *next = take_other ? others.items[i++] : named.items[k++];
         vec_push(&out, m->arena, next);
@@ -244,21 +253,23 @@ static const struct val *delete_from(const struct merger *m, const struct val *l
                                      const struct val *gone)
 {
     struct items kept = {0};
+    struct val_places places = VAL_PLACES(m->arena);
+    val_places_of(&places, gone, NULL);
     for (size_t i = 0; i < list_len(list); i++)
-        if (find_item(gone, NULL, val_at(list, i)) < 0)
+        if (val_places_find(&places, val_at(list, i)) == VAL_NOWHERE)
             vec_push(&kept, m->arena, val_at(list, i));
     return val_array(m->arena, kept.items, kept.n);
 }
 
 struct retained {
     struct arena *arena;
-    const struct val *keys;
+    struct val_places keys;
 };
 
 static const struct val *retain(void *ctx, struct str key, size_t i, const struct val *member)
 {
     const struct retained *r = ctx;
-    return find_item(r->keys, NULL, val_string(r->arena, key)) < 0 ? NULL : member;
+    return val_places_find(&r->keys, val_string(r->arena, key)) == VAL_NOWHERE ? NULL : member;
 }
 
 static int retain_keys(const struct merger *m, const struct val *patch, const struct val **map)
@@ -266,15 +277,16 @@ static int retain_keys(const struct merger *m, const struct val *patch, const st
     const struct val *keys = val_get(patch, RETAIN_KEYS);
     if (!keys)
         return 0;
+    struct retained retained = {m->arena, VAL_PLACES(m->arena)};
+    val_places_of(&retained.keys, keys, NULL);
     for (size_t i = 0; i < val_len(patch); i++) {
         struct str key = val_key_at(patch, i);
         if (!is_directive(key) && !val_is(val_member_at(patch, i), VAL_NULL) &&
-            find_item(keys, NULL, val_string(m->arena, key)) < 0)
+            val_places_find(&retained.keys, val_string(m->arena, key)) == VAL_NOWHERE)
             return err_set(m->err, ERR_BAD_REQUEST,
                            "the $retainKeys list does not contain %.*s, which the patch sets",
                            STR_ARG(str_sub(key, 0, 80)));
     }
-    struct retained retained = {m->arena, keys};
     *map = val_map(m->arena, *map, retain, &retained);
     return 0;
 }
@@ -306,6 +318,7 @@ static int merge_member(const struct merger *m, struct str key, const struct val
 static void apply_orders(const struct merger *m, const struct val *server, const struct val *patch,
                          const struct val_merge_schema *fields, const struct val **map)
 {
+    struct changes changes = {0};
     for (size_t i = 0; i < val_len(patch); i++) {
         struct str key = val_key_at(patch, i);
         if (!str_starts(key, SET_ORDER))
@@ -315,23 +328,28 @@ static void apply_orders(const struct merger *m, const struct val *server, const
         const struct val *list = val_gets(*map, field);
         if (!val_is(list, VAL_ARRAY) || !schema)
             continue;
-        *map = val_sets(m->arena, *map, field,
-                        set_order(m, list, val_member_at(patch, i), val_gets(server, field),
-                                  schema->merge_key));
+        struct val_member change = {field, set_order(m, list, val_member_at(patch, i),
+                                                     val_gets(server, field), schema->merge_key)};
+        vec_push(&changes, m->arena, change);
     }
+    *map = val_set_members(m->arena, *map, changes.items, changes.n);
 }
 
 static void apply_deletions(const struct merger *m, const struct val *patch, const struct val **map)
 {
+    struct changes changes = {0};
     for (size_t i = 0; i < val_len(patch); i++) {
         struct str key = val_key_at(patch, i);
         if (!str_starts(key, DELETE_FROM))
             continue;
         struct str field = str_sub(key, DELETE_FROM.n, key.n);
         const struct val *list = val_gets(*map, field);
-        if (val_is(list, VAL_ARRAY))
-            *map = val_sets(m->arena, *map, field, delete_from(m, list, val_member_at(patch, i)));
+        if (!val_is(list, VAL_ARRAY))
+            continue;
+        struct val_member change = {field, delete_from(m, list, val_member_at(patch, i))};
+        vec_push(&changes, m->arena, change);
     }
+    *map = val_set_members(m->arena, *map, changes.items, changes.n);
 }
 
 static int merge_members(const struct merger *m, const struct val *old, const struct val *patch,

@@ -3,6 +3,8 @@
  * Read next: json_patch.c, strategic_patch.c. */
 #include "value/internal.h"
 
+#include "base/pace.h"
+
 /* The keys of `object` with one more at i. The caller owns the result. */
 static const struct val *keys_with(const struct val *object, struct str key, size_t i)
 {
@@ -181,6 +183,7 @@ const struct val *val_map(struct arena *a, const struct val *v, val_map_fn fn, v
 static int compare_changes(const void *left, const void *right)
 {
     const struct val_member *const *l = left, *const *r = right;
+    pace_step();
     int order = str_cmp((*l)->key, (*r)->key);
     return order ? order : (*l > *r) - (*l < *r);
 }

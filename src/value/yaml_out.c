@@ -3,6 +3,7 @@
  * would read as something else is quoted. libyaml's emitter knows which styles a text allows.
  *
  * Source of the choices: gopkg.in/yaml.v2 encode.go. Lines are never folded. */
+#include "base/pace.h"
 #include "base/utf8.h"
 #include "value/internal.h"
 #include "value/yaml_scalar.h"
@@ -11,6 +12,7 @@
 
 static int write_bytes(void *ctx, unsigned char *bytes, size_t n)
 {
+    pace_steps(n / 8);
     buf_add(ctx, (struct str){(const char *)bytes, n});
     return 1;
 }
@@ -86,6 +88,7 @@ static void emit_plain(yaml_emitter_t *emitter, const struct val *v)
 
 static void emit_value(yaml_emitter_t *emitter, const struct val *v)
 {
+    pace_steps(4);
     switch (val_type(v)) {
     case VAL_ARRAY:
         emit_list(emitter, v);
