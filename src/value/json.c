@@ -93,6 +93,14 @@ static void print_int(int64_t i, struct buf *out)
     buf_add(out, (struct str){at, (size_t)(text + sizeof(text) - at)});
 }
 
+static size_t int_bytes(int64_t i)
+{
+    size_t n = 1 + (i < 0);
+    for (uint64_t rest = i < 0 ? -(uint64_t)i : (uint64_t)i; rest > 9; rest /= 10)
+        n++;
+    return n;
+}
+
 static size_t string_bytes(struct str s)
 {
     size_t n = s.n + 2;
@@ -119,9 +127,11 @@ size_t val_json_bytes(const struct val *v)
         n += string_bytes(val_key_at(v, i)) + 1 + val_json_bytes(val_members(v)[i]);
     if (val_is(v, VAL_ARRAY) || val_is(v, VAL_OBJECT))
         return n;
-    struct buf text cleanup(buf_done) = BUF_INIT(64);
-    val_print_json(v, &text);
-    return text.n;
+    if (val_is(v, VAL_INT))
+        return int_bytes(val_as_int(v, 0));
+    if (val_is(v, VAL_FLOAT))
+        return strlen(val_float_text(v));
+    return val_is(v, VAL_BOOL) && !val_is_true(v) ? 5 : 4;
 }
 
 struct printer {

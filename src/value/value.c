@@ -299,14 +299,16 @@ void val_unref(const struct val *v)
     while (dead) {
         struct val *now = dead;
         dead = (struct val *)(uintptr_t)now->hash;
-        pace_steps(1 + now->n / 16u);
+        pace_step();
         bool is_object = now->type == VAL_OBJECT;
         if (is_object)
             dead = let_go(val_keys(now), dead);
         if (is_object || now->type == VAL_ARRAY) {
             const struct val *const *items = is_object ? val_members(now) : val_items(now);
-            for (size_t i = 0; i < now->n; i++)
+            for (size_t i = 0; i < now->n; i++) {
+                pace_step();
                 dead = let_go(items[i], dead);
+            }
         }
         node_free(now, node_bytes(now->type, now->n));
     }
@@ -368,7 +370,7 @@ const struct val *val_take_float(double d)
 {
     if (!isfinite(d))
         return val_null();
-    pace_steps(4);
+    pace_steps(32); /* mostly for finding its text */
     uint64_t bits;
     memcpy(&bits, &d, sizeof(bits));
     bool found;
