@@ -149,9 +149,7 @@ static int take_option(struct up_options *o, struct arena *a, const char *name, 
     if (strcmp(name, "idle-timeout") == 0) {
         rc = take_time(name, value, 1000, &ms, err);
         if (rc == 0)
-            o->idle_timeout = arena_strf(a, "head.autoscalerOptions.idleTimeoutSeconds=%lld",
-                                         (long long)((ms + 999) / 1000))
-                                  .p;
+            o->idle_timeout_s = (ms + 999) / 1000;
         return rc;
     }
     o->detach = true;
@@ -198,8 +196,11 @@ static int render_values(const struct cmd_verb *verb, const struct up_options *o
     VEC(struct chart_set) sets = {0};
     struct chart_result result;
 
-    if (o->idle_timeout)
-        vec_push(&sets, a, ((struct chart_set){CHART_SET, str_of(o->idle_timeout)}));
+    if (o->idle_timeout_s)
+        vec_push(&sets, a,
+                 ((struct chart_set){CHART_SET,
+                                     arena_strf(a, "head.autoscalerOptions.idleTimeoutSeconds=%lld",
+                                                (long long)o->idle_timeout_s)}));
     for (size_t i = 0; i < o->values.sets.n; i++)
         vec_push(&sets, a, o->values.sets.items[i]);
     struct chart_request request = {.release = str_of(o->release),

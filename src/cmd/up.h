@@ -16,7 +16,7 @@ struct up_options {
     int64_t nodes, gpus;
     const char *gpu_product, *cpu, *memory;
     struct images_wanted images;
-    const char *idle_timeout; /* NULL: as the values say */
+    int64_t idle_timeout_s; /* of all clusters, however often they are applied; 0: as they say */
     int64_t head_poll_ms;
     int64_t api_port;
     struct port_want ports[_UP_PORT_MAX];

@@ -309,7 +309,8 @@ static int start_operator(struct up_world *w, struct err *err)
                                      .cluster_domain = "cluster.local",
                                      .poll_ms = w->start->options->head_poll_ms,
                                      .view_changed = autoscaler_decided,
-                                     .ctx = w};
+                                     .ctx = w,
+                                     .idle_timeout_s = w->start->options->idle_timeout_s};
     int rc = operator_new(w->loop, w->api, &config, &w->op, err);
 
     return rc < 0 ? err_prefix(err, "operator") : 0;

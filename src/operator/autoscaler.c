@@ -279,6 +279,9 @@ static void round_run(struct scaler *s, struct round *r, const struct val *objec
     int rc = raycluster_read(r->a, object, &r->cluster, &err);
     /* What the operator refuses (two groups of one name: whose is a pod?) is not scaled either. */
     rc = rc < 0 ? rc : raycluster_validate_spec(r->a, &r->cluster, &err);
+    if (s->as->op->config.idle_timeout_s > 0) {
+        r->cluster.idle_timeout_s = s->as->op->config.idle_timeout_s;
+    }
     if (rc == 0) {
         round_snapshot(r);
         rc = scale_decide(r->a, &r->world, r->now, 0, &r->plan, &err);

@@ -14,6 +14,7 @@ struct operator_config {
     enum operator_autoscaler autoscaler;
     const char *cluster_domain;          /* "cluster.local" */
     int64_t poll_ms;                     /* GCS poll while something happens; 0: 250 */
+    int64_t idle_timeout_s;              /* of every cluster, whatever it says; 0: as it says */
     const char *watch_namespace;         /* NULL: all; several with commas between */
     const struct render_options *render; /* core/render/render.h; NULL: its defaults */
     /* Told when operator_autoscaler_view of a cluster becomes another; NULL: nobody asks. */

@@ -292,6 +292,62 @@ static bool twins_freeze(void)
     return !s.failed;
 }
 
+/* A time-out that the operator was started with holds for a cluster that says another one, and still
+ * does when the cluster is applied again. */
+static bool idle_timeout_holds(void)
+{
+    struct sim s = {.rng = {1}};
+    struct toy_faults none = {.call_ms = 5, .watch_ms = 5};
+    struct toy_ray_faults ray_none = {.call_ms = 5, .join_ms = 1000};
+    struct operator_config config = {.autoscaler = OPERATOR_AUTOSCALER_NATIVE, .idle_timeout_s = 2};
+    struct err err = ERR_INIT;
+    s.loop = loop_new_sim(START, 1);
+    s.toy = toy_new(s.loop, 1);
+    s.ray = toy_ray_new(s.loop, s.toy, 1);
+    toy_set_faults(s.toy, &none);
+    toy_ray_set_faults(s.ray, &ray_none);
+    put_cluster(&s);
+    s.api = toy_api(s.toy);
+    if (operator_new(s.loop, s.api, &config, &s.op, &err) < 0) {
+        broken(&s, "operator_new", str_of(err.text));
+        return false;
+    }
+    loop_sim_run(s.loop, START + 10000);
+    struct arena *a = arena_new();
+    for (int i = 1; i <= 2; i++) {
+        struct kube_call again = {
+            .verb = KUBE_PATCH,
+            .group = "ray.io",
+            .version = "v1",
+            .plural = "rayclusters",
+            .ns = STR("ns"),
+            .name = STR("c"),
+            .patch_type = KUBE_PATCH_MERGE,
+            .body = val_obj(a, "spec",
+                            val_obj(a, "autoscalerOptions",
+                                    val_obj(a, "idleTimeoutSeconds", val_int(a, 600 * i))))};
+        kube_request(s.api, &again, on_patched, &s);
+        toy_ray_submit(s.ray, 1, 1, 8, 1000);
+        loop_sim_run(s.loop, START + 10000 + i * 30000);
+        if (toy_ray_waiting(s.ray) > 0 || toy_ray_finished(s.ray) != (size_t)i) {
+            broken(&s, "the task did not run", STR("idle time-out"));
+        }
+        for (size_t g = 0; g < ARRAY_SIZE(groups); g++) {
+            if (pods_of(&s, groups[g].name) != groups[g].min) {
+                broken(&s, "still there after the operator's time-out", str_of(groups[g].name));
+            }
+        }
+    }
+    arena_free(a);
+    s.op = operator_free(s.op);
+    loop_sim_run(s.loop, START + 120000);
+    toy_ray_free(s.ray);
+    toy_free(s.toy);
+    kube_api_free(s.api);
+    loop_free(s.loop);
+    return !s.failed;
+}
+
 int main(int argc, char **argv)
 {
     uint64_t seeds = 100, first = 1, bad = 0;
@@ -302,6 +358,7 @@ int main(int argc, char **argv)
         (void)str_to_u64(str_of(argv[2]), &first);
     }
     bad += !twins_freeze();
+    bad += !idle_timeout_holds();
     for (uint64_t seed = first; seed < first + seeds && bad < 5; seed++) {
         bad += !run_seed(seed, argc > 3);
     }
