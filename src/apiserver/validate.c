@@ -102,7 +102,7 @@ static void check_data_keys(struct api_causes *causes, const struct val *map, co
     for (size_t i = 0; i < val_len(map); i++) {
         struct str key = val_key_at(map, i);
         struct str at = field_key(causes->arena, str_of(field), key);
-        bool odd = key.n == 0 || key.n > 253 || str_is(key, ".") || str_is(key, "..");
+        bool odd = key.n == 0 || key.n > 253 || str_is(key, ".") || str_starts(key, STR(".."));
         for (size_t k = 0; k < key.n; k++) {
             char c = key.p[k];
             odd = odd || !((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||

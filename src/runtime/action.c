@@ -86,8 +86,11 @@ static void start_exec(struct action *act, struct container *c, const struct val
 {
     struct arena *a cleanup(cleanup_arena) = arena_new();
     const struct val *command = val_get(exec, "command");
-    struct wire_start start = {
-        .container_id = c->process, .cwd = c->start.cwd, .env = c->start.env};
+    struct wire_start start = {.container_id = c->process,
+                               .no_new_privileges = c->start.no_new_privileges,
+                               .capabilities = c->start.capabilities,
+                               .cwd = c->start.cwd,
+                               .env = c->start.env};
     start.argv =
         (struct wire_texts){arena_array_of(a, struct str, val_len(command) + 1), val_len(command)};
     for (size_t i = 0; i < val_len(command); i++)

@@ -334,6 +334,14 @@ static void send_signal(struct container *c, int signum)
         sandbox_signal(c->pod->sandbox, c->process, signum);
 }
 
+static void send_stop(struct container *c, int signum)
+{
+    if (!launch_is_ray_start(c->spec))
+        send_signal(c, signum);
+    else if (c->pod->sandbox && c->process)
+        sandbox_stop_launcher(c->pod->sandbox, c->process, signum);
+}
+
 static void stop_kill(void *ctx)
 {
     struct container *c = ctx;
@@ -348,10 +356,7 @@ static void stop_term(struct container *c)
     int64_t left = c->stop_deadline_ms - loop_mono_ms(c->pod->rt->loop);
     c->hook = action_free(c->hook);
     c->stop = STOP_TERM;
-    if (launch_is_ray_start(c->spec) && c->pod->sandbox && c->process)
-        sandbox_term_launcher(c->pod->sandbox, c->process);
-    else
-        send_signal(c, SIGTERM);
+    send_stop(c, SIGTERM);
     loop_timer_free(c->stop_timer);
     c->stop_timer = loop_after(c->pod->rt->loop, MAX_OF(left, POD_MIN_TERM_MS), stop_kill, c);
 }
@@ -374,19 +379,22 @@ static void pre_stop_done(void *ctx, bool ok, struct str text)
     stop_term(c);
 }
 
+static bool runs_ray_stop(const struct val *hook)
+{
+    VAL_EACH_ITEM (word, val_path(hook, "exec.command")) {
+        if (str_has(val_as_str(word), STR("ray stop")))
+            return true;
+    }
+    return false;
+}
+
 /* `ray stop` kills by name: without a PID namespace it would end every Ray on this machine. While Ray
  * starts, it looks once and waits long for what `ray start` does not reap, and `ray start` goes on to
  * launch the rest: there SIGTERM, which `ray start` answers by ending all it has launched, does it. */
 static bool is_hook_safe(const struct container *c, const struct val *hook)
 {
-    const struct val *command = val_path(hook, "exec.command");
     bool is_starting = launch_is_ray_start(c->spec) && c->holds_slot;
-    if (c->pod->rt->isolation != SPAWN_ISOLATION_NONE && !is_starting)
-        return true;
-    for (size_t i = 0; i < val_len(command); i++)
-        if (str_has(val_as_str(val_at(command, i)), STR("ray stop")))
-            return false;
-    return true;
+    return (c->pod->rt->isolation != SPAWN_ISOLATION_NONE && !is_starting) || !runs_ray_stop(hook);
 }
 
 void container_stop(struct container *c, int64_t grace_ms, bool for_restart)
@@ -413,6 +421,8 @@ void container_stop(struct container *c, int64_t grace_ms, bool for_restart)
         send_signal(c, SIGKILL);
     } else if (hook && c->started_at && is_hook_safe(c, hook)) {
         c->stop = STOP_HOOK;
+        if (runs_ray_stop(hook))
+            send_stop(c, 0);
         c->hook = action_new(c, hook, grace_ms, pre_stop_done, c);
     } else {
         stop_term(c);

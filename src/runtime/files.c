@@ -1,17 +1,15 @@
 /* Small files and big trees. */
+#include "runtime/beneath.h"
 #include "runtime/internal.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define REMOVE_MAX_DEPTH 200
-
 bool file_write(const char *path, struct str bytes, unsigned mode)
 {
-    int fd cleanup(cleanup_close) = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, mode);
+    int fd cleanup(cleanup_close) = beneath_regular(AT_FDCWD, path, O_WRONLY | O_CREAT, mode);
     if (fd < 0)
         return false;
     for (size_t done = 0; done < bytes.n;) {
@@ -25,31 +23,9 @@ bool file_write(const char *path, struct str bytes, unsigned mode)
     return ftruncate(fd, (off_t)bytes.n) == 0 && fchmod(fd, mode) == 0;
 }
 
-static void remove_at(int parent, const char *name, int depth)
-{
-    if (unlinkat(parent, name, 0) == 0 || errno == ENOENT || depth > REMOVE_MAX_DEPTH)
-        return;
-    if (unlinkat(parent, name, AT_REMOVEDIR) == 0)
-        return;
-    if (fchmodat(parent, name, 0700, 0) < 0) /* overlayfs leaves a work directory with mode 0 */
-        return;
-    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-    if (!dir) {
-        if (fd >= 0)
-            close(fd);
-        return;
-    }
-    for (struct dirent *e; (e = readdir(dir));)
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-            remove_at(fd, e->d_name, depth + 1);
-    closedir(dir);
-    (void)unlinkat(parent, name, AT_REMOVEDIR);
-}
-
 static void remove_work(void *ctx)
 {
-    remove_at(AT_FDCWD, ctx, 0);
+    beneath_remove_tree(ctx);
 }
 
 void files_remove_later(struct loop *loop, const char *path)

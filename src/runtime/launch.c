@@ -126,6 +126,10 @@ int launch_plan(struct container *c, struct arena *a, struct wire_start *ret, st
     struct str cwd = val_as_str(val_get(c->spec, "workingDir"));
     start.cwd = cwd.n ? cwd : c->image.dir[0] ? env_get(&env, STR("HOME")) : STR("/");
     start.env = env_texts(a, &env);
+    const struct val *security = val_get(c->spec, "securityContext");
+    const struct val *escalates = val_get(security, "allowPrivilegeEscalation");
+    start.capabilities = capability_mask(security);
+    start.no_new_privileges = escalates && !val_is_true(escalates);
     if (isolated && (rc = volume_container_mounts(a, c, &start.mounts, err)) < 0)
         return rc;
     *ret = start;

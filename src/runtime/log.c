@@ -1,5 +1,6 @@
 /* Log files: writing, turning over, reading back. See log.h. */
 #include "runtime/log.h"
+#include "runtime/beneath.h"
 #include "runtime/rootfs.h"
 
 #include <errno.h>
@@ -105,7 +106,7 @@ static const char *stamp(struct log_hub *hub)
 static int open_log(struct log_writer *w)
 {
     struct stat st;
-    w->fd = open(w->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+    w->fd = beneath_regular(AT_FDCWD, w->path, O_WRONLY | O_CREAT | O_APPEND, 0640);
     w->bytes = w->fd >= 0 && fstat(w->fd, &st) == 0 ? (int64_t)st.st_size : 0;
     return w->fd;
 }
@@ -312,7 +313,7 @@ static int64_t count_lines(const char *path)
     for (int g = LOG_KEEP_FILES; g >= 0; g--) {
         char name[PATH_MAX], part[16384];
         old_path(name, path, g);
-        int fd cleanup(cleanup_close) = open(name, O_RDONLY | O_CLOEXEC);
+        int fd cleanup(cleanup_close) = beneath_regular(AT_FDCWD, name, O_RDONLY, 0);
         ssize_t n;
         while (fd >= 0 && (n = read(fd, part, sizeof part)) > 0)
             for (ssize_t i = 0; i < n; i++)
@@ -326,7 +327,7 @@ static bool open_generation(struct api_log_stream *s)
     char name[PATH_MAX];
     for (; s->generation >= 0; s->generation--) {
         old_path(name, s->path, s->generation);
-        s->fd = open(name, O_RDONLY | O_CLOEXEC);
+        s->fd = beneath_regular(AT_FDCWD, name, O_RDONLY, 0);
         if (s->fd >= 0)
             return true;
     }
@@ -488,7 +489,7 @@ struct api_log_stream *log_stream_free(struct api_log_stream *s)
 
 struct str log_tail(struct arena *a, const char *path, int64_t lines, size_t max_bytes)
 {
-    int fd cleanup(cleanup_close) = open(path, O_RDONLY | O_CLOEXEC);
+    int fd cleanup(cleanup_close) = beneath_regular(AT_FDCWD, path, O_RDONLY, 0);
     char part[16384];
     struct stat st;
     if (fd < 0 || fstat(fd, &st) < 0)

@@ -12,6 +12,7 @@
  * Read next: container.c, pod_status.c, sandbox.c. */
 #include "runtime/pod.h"
 #include "kube/pod_view.h"
+#include "runtime/beneath.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -255,6 +256,23 @@ static void sandbox_has_ended(void *ctx)
     pod_poke(pod);
 }
 
+/* What the pod's containers change lives as long as their sandbox: a new one starts from the image. */
+static struct str fresh_upper(struct arena *a, struct local_pod *pod, const char *dir)
+{
+    for (;; pod->sandboxes++) {
+        struct str upper = arena_strf(a, "%s/upper-%d", dir, pod->sandboxes);
+        if (access(upper.p, F_OK) < 0)
+            return upper;
+        files_remove_later(pod->rt->loop, upper.p);
+    }
+}
+
+static struct str own_dir(struct arena *a, const struct runtime *rt)
+{
+    char *real cleanup(cleanup_free) = realpath(rt->config.dir, NULL);
+    return real ? arena_str(a, str_of(real)) : STR_NULL;
+}
+
 static int start_sandbox(struct local_pod *pod, struct err *err)
 {
     struct runtime *rt = pod->rt;
@@ -274,14 +292,16 @@ static int start_sandbox(struct local_pod *pod, struct err *err)
         char *dir cleanup(cleanup_free) = realpath(pod->dir, NULL);
         struct str host = val_path_str(pod->object, "spec.hostname");
         options.setup.root = arena_strf(a, "%s/root", dir ? dir : pod->dir);
-        options.setup.upper = arena_strf(a, "%s/upper-%d", dir ? dir : pod->dir, pod->sandboxes);
+        options.setup.upper = fresh_upper(a, pod, dir ? dir : pod->dir);
+        options.setup.hidden = own_dir(a, rt);
         options.setup.hostname = str_sub(host.n ? host : pod->name, 0, 63);
         options.setup.mounts = volumes.mounts;
         mkdir(options.setup.root.p, 0755);
         mkdir(options.setup.upper.p, 0755);
     }
     snprintf(log, sizeof log, "%s/init.log", pod->dir);
-    int log_fd cleanup(cleanup_close) = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+    int log_fd cleanup(cleanup_close) =
+        beneath_regular(AT_FDCWD, log, O_WRONLY | O_CREAT | O_APPEND, 0640);
     options.log_fd = log_fd;
     rc = sandbox_new(rt->loop, &options, &pod->sandbox, err);
     if (rc == 0)

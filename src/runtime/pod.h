@@ -196,6 +196,9 @@ struct env_world pod_env_world(const struct local_pod *pod);
 int volume_container_mounts(struct arena *a, struct container *c, struct wire_mounts *ret,
                             struct err *err) MUST_USE;
 
+/* --- capability.c: 1 << CAP_... of what a container may have */
+uint64_t capability_mask(const struct val *security_context);
+
 /* --- launch.c: what a container is started with */
 int launch_plan(struct container *c, struct arena *a, struct wire_start *ret,
                 struct err *err) MUST_USE;

@@ -17,6 +17,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/close_range.h>
 #include <limits.h>
 #include <poll.h>
@@ -126,6 +127,29 @@ static void place_stdio(const int *fds, size_t n_fds, int *report_fd)
     (void)syscall(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC);
 }
 
+/* For this process and whatever it becomes. */
+static bool limit_capabilities(const struct wire_start *start)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2];
+    for (int cap = 0; cap < 64; cap++)
+        if (!(start->capabilities >> cap & 1) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 &&
+            errno != EINVAL) /* this kernel has fewer */
+            return false;
+    if (syscall(SYS_capget, &header, data) < 0)
+        return false;
+    for (int i = 0; i < 2; i++) {
+        uint32_t allowed = (uint32_t)(start->capabilities >> 32 * i);
+        data[i].permitted &= allowed;
+        data[i].effective &= allowed;
+        data[i].inheritable = 0;
+    }
+    (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    if (syscall(SYS_capset, &header, data) < 0)
+        return false;
+    return !start->no_new_privileges || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
+}
+
 struct start_job {
     const struct wire_start *start;
     char **argv;
@@ -146,18 +170,20 @@ static _Noreturn void child_main(struct start_job *job, int report_fd)
         if (setns(job->mount_ns, CLONE_NEWNS) < 0)
             start_fail(report_fd, errno, "entering the container");
     } else if (job->isolated) {
-        if (rootfs_mount_proc(&err) < 0 || rootfs_mount_all(&job->start->mounts, "", &err) < 0)
+        bool is_privileged = job->start->capabilities == ~(uint64_t)0;
+        if (rootfs_enter_container(&job->start->mounts, is_privileged, &err) < 0)
             start_fail(report_fd, 0, err.text);
     } else {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
     }
-    /* Container run-times make a missing working directory. */
-    if (job->isolated && job->cwd[0] == '/')
-        (void)rootfs_make_dirs(job->cwd, 0755);
-    if (job->cwd[0] && chdir(job->cwd) < 0) {
+    if (job->isolated && job->cwd[0] && rootfs_enter_dir(job->cwd, &err) < 0)
+        start_fail(report_fd, 0, err.text);
+    if (!job->isolated && job->cwd[0] && chdir(job->cwd) < 0) {
         snprintf(err.text, sizeof err.text, "workingDir %.100s", job->cwd);
         start_fail(report_fd, errno, err.text);
     }
+    if (job->isolated && !limit_capabilities(job->start))
+        start_fail(report_fd, errno, "limiting capabilities");
     spawn_reset_signals();
     environ = job->envp;
     execvp(job->argv[0], job->argv);
@@ -306,7 +332,12 @@ static bool read_proc(const char *pid, const char *name, char *ret, size_t size)
     return n >= 0;
 }
 
-/* Lives in the namespace `ns` and is neither a zombie nor a `ray start`. */
+/* Parts of command lines that mean no work: the launcher; the `ray stop` that waits for zombies which the
+ * launcher never reaps (7 s of every 16); what a dashboard that has ended leaves to end by itself. */
+static const char *const idle_commands[] = {"/ray start ", "ray stop ", "ray-dashboard-",
+                                            "multiprocessing.resource_tracker "};
+
+/* Lives in the namespace `ns`, and might be at work. */
 static bool is_company(const char *pid, const char *ns)
 {
     char path[NAME_MAX + 32], own[64], text[1024];
@@ -315,7 +346,10 @@ static bool is_company(const char *pid, const char *ns)
     own[MAX_OF(n, 0)] = '\0';
     if (strcmp(own, ns) != 0 || !read_proc(pid, "cmdline", text, sizeof text))
         return false;
-    if (strstr(text, "/ray start ") || !read_proc(pid, "stat", text, sizeof text))
+    for (size_t i = 0; i < ARRAY_SIZE(idle_commands); i++)
+        if (strstr(text, idle_commands[i]))
+            return false;
+    if (!read_proc(pid, "stat", text, sizeof text))
         return false;
     const char *name_end = strrchr(text, ')');
     return name_end && name_end[1] && name_end[2] != 'Z' && name_end[2] != 'X';

@@ -7,27 +7,31 @@
  * Why each directory has an overlay of its own: an overlay of / itself is refused in a user
  * namespace, because / holds locked mounts. */
 #include "runtime/rootfs.h"
+#include "runtime/beneath.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/mount.h>
 #include <limits.h>
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define OLD_ROOT            "/.old"
 #define ROOT_TMPFS_OPTIONS  "mode=755,size=64m"
 #define MOUNTINFO_MAX_BYTES (4u << 20)
 #define ROOT_MAX_BYTES      3000 /* of a root's name; what is put behind it fits PATH_MAX */
+#define CHANGES_IN_MEMORY   ".changes"
 #define DEFAULT_SHM_OPTIONS "mode=1777,size=64m" /* what container run-times give */
 
 /* Top directories of the host that a pod does not see as they are. */
-static const char *const private_tops[] = {"proc", "dev",        "sys",  "run",
-                                           "tmp",  "lost+found", ".old", ".mobula"};
+static const char *const private_tops[] = {
+    "proc", "dev", "sys", "run", "tmp", "lost+found", ".old", ".mobula", CHANGES_IN_MEMORY};
 
 bool rootfs_make_dirs(const char *path, unsigned mode)
 {
@@ -49,6 +53,7 @@ bool rootfs_make_dirs(const char *path, unsigned mode)
     return stat(path, &st) == 0;
 }
 
+/* An empty file to mount on. What stands there already is looked at later. */
 static bool make_file(const char *path)
 {
     char dir[PATH_MAX];
@@ -62,32 +67,75 @@ static bool make_file(const char *path)
     dir[n] = '\0';
     if (n > 0 && !rootfs_make_dirs(dir, 0755))
         return false;
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
-    if (fd < 0)
-        return access(path, F_OK) == 0;
-    close(fd);
-    return true;
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0 || errno == EEXIST || access(path, F_OK) == 0;
 }
 
-static int set_read_only(const char *target, bool recursive)
+/* --- mounts: a source becomes a tree of its own, which is then put on its target. Both are held by
+ * descriptors, so nobody can exchange them in between. */
+
+static int set_read_only(int tree)
 {
     struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
-    unsigned flags = recursive ? AT_RECURSIVE : 0;
-    return (int)syscall(SYS_mount_setattr, AT_FDCWD, target, flags, &attr, sizeof attr);
+    return (int)syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr,
+                        sizeof attr);
+}
+
+static int take_tree(int source, bool read_only)
+{
+    int tree = (int)syscall(SYS_open_tree, source, "",
+                            OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
+    if (tree < 0 || !read_only || set_read_only(tree) == 0)
+        return tree;
+    int why = errno;
+    close(tree);
+    errno = why;
+    return -1;
+}
+
+/* Opens the target inside the caller's root, making it when it is missing. A link there is followed as
+ * everywhere, but not into /proc, where a mount would change what the pod is told about itself. */
+static int open_target(const char *target, bool is_dir)
+{
+    struct statfs fs;
+    if (!(is_dir ? rootfs_make_dirs(target, 0755) : make_file(target)))
+        return -1;
+    int fd = beneath_open_plain(target, O_PATH);
+    if (fd < 0 || fstatfs(fd, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC)
+        return fd;
+    close(fd);
+    errno = EPERM;
+    return -1;
+}
+
+/* Takes `tree` over. */
+static int put_tree(int tree, const char *target, struct err *err)
+{
+    int held cleanup(cleanup_close) = tree;
+    struct stat st;
+    if (fstat(held, &st) < 0)
+        return err_errno(err, errno, "mounting %s", target);
+    int on cleanup(cleanup_close) = open_target(target, S_ISDIR(st.st_mode));
+    if (on < 0)
+        return err_errno(err, errno, "mounting %s: the mount point cannot be made", target);
+    if (syscall(SYS_move_mount, held, "", on, "",
+                MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+        return err_errno(err, errno, "mounting %s", target);
+    return 0;
 }
 
 static int mount_bind(const char *source, const char *target, bool read_only, struct err *err)
 {
-    struct stat st;
-    if (stat(source, &st) < 0)
+    int from cleanup(cleanup_close) = open(source, O_PATH | O_CLOEXEC);
+    if (from < 0)
         return err_errno(err, errno, "mounting %s: source %s", target, source);
-    if (!(S_ISDIR(st.st_mode) ? rootfs_make_dirs(target, 0755) : make_file(target)))
-        return err_errno(err, errno, "mounting %s: the mount point cannot be made", target);
-    if (mount(source, target, NULL, MS_BIND | MS_REC, NULL) < 0)
-        return err_errno(err, errno, "mounting %s on %s", source, target);
-    if (read_only && set_read_only(target, true) < 0)
-        return err_errno(err, errno, "mounting %s read-only", target);
-    return 0;
+    int tree = take_tree(from, read_only);
+    if (tree < 0)
+        return err_errno(err, errno, "mounting %s on %s%s", source, target,
+                         read_only ? " read-only" : "");
+    return put_tree(tree, target, err);
 }
 
 static int mount_tmpfs(const char *target, uint64_t size_bytes, struct err *err)
@@ -102,28 +150,127 @@ static int mount_tmpfs(const char *target, uint64_t size_bytes, struct err *err)
     return 0;
 }
 
-int rootfs_mount_all(const struct wire_mounts *mounts, const char *source_prefix, struct err *err)
+/* The subPath of a volume: links in it may lead anywhere inside the volume, not out of it. */
+static int open_sub(int volume, const char *sub)
+{
+    int fd = beneath_open(volume, sub, O_PATH, 0, BENEATH_INNER_LINKS);
+    return fd < 0 && errno == ENOENT ? beneath_make_dirs(volume, sub, 0777, BENEATH_INNER_LINKS)
+                                     : fd;
+}
+
+static int take_source(const struct wire_mount *m, const char *prefix, int *ret, struct err *err)
+{
+    char source[PATH_MAX], sub[PATH_MAX];
+    int n = snprintf(source, sizeof source, "%s%.*s", prefix, STR_ARG(m->source));
+    int k = snprintf(sub, sizeof sub, "%.*s", STR_ARG(m->sub));
+    if (n >= (int)sizeof source || k >= (int)sizeof sub)
+        return err_set(err, ERR_INVALID, "mountPath %.*s: the source's name is too long",
+                       (int)MIN_OF(m->target.n, (size_t)80), m->target.p);
+    int volume cleanup(cleanup_close) = open(source, O_PATH | O_CLOEXEC);
+    if (volume < 0)
+        return err_errno(err, errno, "mounting %.*s: source %s", STR_ARG(m->target), source);
+    int inner cleanup(cleanup_close) = m->sub.n ? open_sub(volume, sub) : -1;
+    if (m->sub.n && inner < 0)
+        return err_errno(err, errno, "mounting %.*s: subPath \"%s\" of the volume",
+                         STR_ARG(m->target), sub);
+    *ret = take_tree(m->sub.n ? inner : volume, m->read_only);
+    if (*ret < 0)
+        return err_errno(err, errno, "mounting %.*s", STR_ARG(m->target));
+    return 0;
+}
+
+static int put_all(const struct wire_mounts *mounts, int *trees, struct err *err)
 {
     for (size_t i = 0; i < mounts->n; i++) {
         const struct wire_mount *m = &mounts->items[i];
-        char source[PATH_MAX], target[PATH_MAX];
-        int n = snprintf(source, sizeof source, "%s%.*s", source_prefix, STR_ARG(m->source));
+        char target[PATH_MAX];
         int t = snprintf(target, sizeof target, "%.*s", STR_ARG(m->target));
-        if (n >= (int)sizeof source || t >= (int)sizeof target || t == 0 || target[0] != '/')
+        if (t >= (int)sizeof target || t == 0 || target[0] != '/')
             return err_set(err, ERR_INVALID, "mountPath %.80s is not a usable absolute path",
                            target);
+        int tree = trees[i];
+        trees[i] = -1;
         int rc = m->kind == WIRE_MOUNT_TMPFS ? mount_tmpfs(target, m->size_bytes, err)
-                                             : mount_bind(source, target, m->read_only, err);
+                                             : put_tree(tree, target, err);
         if (rc < 0)
             return rc;
     }
     return 0;
 }
 
-int rootfs_mount_proc(struct err *err)
+/* All sources are taken before the first target is touched: what the pod's own files make of a target
+ * cannot reach a source any more. */
+static int mount_all(const struct wire_mounts *mounts, const char *prefix, const char *hide,
+                     struct err *err)
+{
+    int *trees cleanup(cleanup_free) = xmalloc((mounts->n + 1) * sizeof *trees);
+    int rc = 0;
+    for (size_t i = 0; i < mounts->n; i++)
+        trees[i] = -1;
+    for (size_t i = 0; rc == 0 && i < mounts->n; i++)
+        if (mounts->items[i].kind == WIRE_MOUNT_BIND)
+            rc = take_source(&mounts->items[i], prefix, &trees[i], err);
+    if (rc == 0 && hide && umount2(hide, MNT_DETACH) < 0)
+        rc = err_errno(err, errno, "hiding the pod's other volumes");
+    if (rc == 0)
+        rc = put_all(mounts, trees, err);
+    for (size_t i = 0; i < mounts->n; i++)
+        if (trees[i] >= 0)
+            close(trees[i]);
+    return rc;
+}
+
+/* Files of /proc through which root, without any capability, would change the host, and those that tell
+ * of its kernel. Source: the read-only and masked paths of the OCI runtimes. */
+static const char *const proc_read_only[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
+                                             "/proc/sysrq-trigger"};
+static const char *const proc_masked[] = {"/proc/kcore", "/proc/keys", "/proc/timer_list"};
+
+static int mount_proc(struct err *err)
 {
     if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
         return err_errno(err, errno, "mounting /proc");
+    return 0;
+}
+
+static int protect_proc(struct err *err)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(proc_read_only); i++) {
+        int own cleanup(cleanup_close) = open(proc_read_only[i], O_PATH | O_CLOEXEC);
+        int tree cleanup(cleanup_close) = own < 0 ? -1 : take_tree(own, true);
+        if (own >= 0 &&
+            (tree < 0 || syscall(SYS_move_mount, tree, "", own, "",
+                                 MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0))
+            return err_errno(err, errno, "making %s read-only", proc_read_only[i]);
+    }
+    int null cleanup(cleanup_close) = open("/dev/null", O_PATH | O_CLOEXEC);
+    for (size_t i = 0; i < ARRAY_SIZE(proc_masked); i++) {
+        int own cleanup(cleanup_close) = open(proc_masked[i], O_PATH | O_CLOEXEC);
+        int tree cleanup(cleanup_close) = own < 0 || null < 0 ? -1 : take_tree(null, true);
+        if (own >= 0 &&
+            (tree < 0 || syscall(SYS_move_mount, tree, "", own, "",
+                                 MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0))
+            return err_errno(err, errno, "masking %s", proc_masked[i]);
+    }
+    return 0;
+}
+
+int rootfs_enter_container(const struct wire_mounts *mounts, bool is_privileged, struct err *err)
+{
+    int rc = mount_proc(err);
+    if (rc == 0 && !is_privileged)
+        rc = protect_proc(err);
+    return rc < 0 ? rc : mount_all(mounts, "", ROOTFS_VOLUMES, err);
+}
+
+int rootfs_enter_dir(const char *path, struct err *err)
+{
+    /* Container run-times make a missing working directory. */
+    if (path[0] == '/')
+        (void)rootfs_make_dirs(path, 0755);
+    int dir cleanup(cleanup_close) = beneath_open_plain(path, O_PATH | O_DIRECTORY);
+    if (dir < 0 || fchdir(dir) < 0)
+        return err_errno(err, errno, "workingDir %.100s", path);
     return 0;
 }
 
@@ -146,6 +293,19 @@ static bool mount_overlay(const char *name, const char *target, const char *uppe
     return mount("overlay", target, "overlay", 0, options) == 0;
 }
 
+/* Some file systems carry no overlay's changes, among them an overlay (the root of a container). */
+static bool mount_overlay_in_memory(const char *name, const char *target, const char *root)
+{
+    char upper[PATH_MAX];
+    int n = snprintf(upper, sizeof upper, "%s/" CHANGES_IN_MEMORY, root);
+    if (n >= (int)sizeof upper)
+        return false;
+    if (mkdir(upper, 0700) == 0 &&
+        mount("tmpfs", upper, "tmpfs", MS_NOSUID | MS_NODEV, "mode=700,size=50%") < 0)
+        return false;
+    return mount_overlay(name, target, upper);
+}
+
 static void unescape_octal(char *text)
 {
     char *to = text;
@@ -161,7 +321,8 @@ static void unescape_octal(char *text)
 }
 
 /* Lays the host's mounts below /name over the overlay, which shows only the directory's own file
- * system. A mount that cannot be bound stays hidden. */
+ * system; read-only, since nothing would keep a change from the host. A mount that cannot be bound stays
+ * hidden. */
 static void bind_submounts(const char *root, const char *name, const char *mountinfo)
 {
     char prefix[PATH_MAX], last[PATH_MAX] = "";
@@ -181,7 +342,7 @@ static void bind_submounts(const char *root, const char *name, const char *mount
         struct err ignored = ERR_INIT;
         if (snprintf(target, sizeof target, "%s%s", root, point) >= (int)sizeof target)
             continue;
-        if (mount_bind(point, target, false, &ignored) == 0)
+        if (mount_bind(point, target, true, &ignored) == 0)
             snprintf(last, sizeof last, "%s", point);
     }
 }
@@ -222,16 +383,17 @@ static int mirror_top(const struct wire_setup *setup, const char *name, const ch
         return 0; /* files of / are no part of an image */
     if (mkdir(target, 0755) < 0)
         return err_errno(err, errno, "making %s", target);
-    if (mount_overlay(name, target, upper)) {
-        char root[PATH_MAX];
-        snprintf(root, sizeof root, "%.*s", STR_ARG(setup->root));
+    char root[PATH_MAX];
+    snprintf(root, sizeof root, "%.*s", STR_ARG(setup->root));
+    if (mount_overlay(name, target, upper) || mount_overlay_in_memory(name, target, root)) {
         bind_submounts(root, name, mountinfo);
         return 0;
     }
     int saved = errno;
-    if (access(host, R_OK | X_OK) < 0 || mount(host, target, NULL, MS_BIND | MS_REC, NULL) < 0)
+    struct err ignored = ERR_INIT;
+    if (access(host, R_OK | X_OK) < 0 || mount_bind(host, target, true, &ignored) < 0)
         return 0; /* what the user may not see, the pod does not see */
-    buf_addf(warnings, "%s is the host's own directory in this pod (no overlay: %s)\n", host,
+    buf_addf(warnings, "%s cannot be written to in this pod (no overlay: %s)\n", host,
              strerror(saved));
     return 0;
 }
@@ -289,8 +451,8 @@ static int make_private_tops(const struct wire_setup *setup, const char *root, s
         mount("proc", path, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
         return err_errno(err, errno, "mounting /proc of the pod");
     snprintf(path, sizeof path, "%s/sys", root);
-    if (mkdir(path, 0755) == 0 && mount("/sys", path, NULL, MS_BIND | MS_REC, NULL) == 0)
-        (void)set_read_only(path, true);
+    struct err ignored = ERR_INIT;
+    (void)mount_bind("/sys", path, true, &ignored); /* or none at all */
     snprintf(path, sizeof path, "%s/run", root);
     if (mkdir(path, 0755) < 0 ||
         mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=64m") < 0)
@@ -353,6 +515,35 @@ static int enter_root(const char *root, struct err *err)
     return 0;
 }
 
+/* The supervisor's own folder: other pods' volumes, the API's keys. */
+static int hide_dir(const char *root, struct str hidden, struct err *err)
+{
+    char path[2 * PATH_MAX];
+    snprintf(path, sizeof path, "%s%.*s", root, STR_ARG(hidden));
+    if (hidden.n == 0 || access(path, F_OK) < 0)
+        return 0;
+    if (mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=64k") < 0)
+        return err_errno(err, errno, "hiding %.*s", STR_ARG(hidden));
+    return 0;
+}
+
+static int make_volumes_dir(const char *root, struct err *err)
+{
+    char path[2 * PATH_MAX];
+    snprintf(path, sizeof path, "%s" ROOTFS_VOLUMES, root);
+    if (!rootfs_make_dirs(path, 0755) ||
+        mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=1m") < 0)
+        return err_errno(err, errno, "making %s of the pod", ROOTFS_VOLUMES);
+    return 0;
+}
+
+/* Later, once the root is the pod's, the folder for memory-backed changes can be seen no more. */
+static void hide_changes(void)
+{
+    (void)umount2("/" CHANGES_IN_MEMORY, MNT_DETACH);
+    (void)rmdir("/" CHANGES_IN_MEMORY);
+}
+
 int rootfs_build(const struct wire_setup *setup, struct buf *warnings, struct err *err)
 {
     char root[ROOT_MAX_BYTES + 1];
@@ -371,13 +562,18 @@ int rootfs_build(const struct wire_setup *setup, struct buf *warnings, struct er
         return err_errno(err, errno, "mounting the pod's root");
     int rc = mirror_host(setup, warnings, err);
     if (rc == 0)
+        rc = hide_dir(root, setup->hidden, err);
+    if (rc == 0)
         rc = make_private_tops(setup, root, err);
+    if (rc == 0)
+        rc = make_volumes_dir(root, err);
     if (rc == 0)
         rc = enter_root(root, err);
     if (rc < 0)
         return rc;
     keep_resolv_conf(resolv);
-    if ((rc = rootfs_mount_all(&setup->mounts, OLD_ROOT, err)) < 0)
+    hide_changes();
+    if ((rc = mount_all(&setup->mounts, OLD_ROOT, NULL, err)) < 0)
         return rc;
     if (umount2(OLD_ROOT, MNT_DETACH) < 0)
         return err_errno(err, errno, "letting go of the host's root");

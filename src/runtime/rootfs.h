@@ -15,9 +15,11 @@
 
 /* On success the caller's root is the pod's. `warnings`: one line each. */
 int rootfs_build(const struct wire_setup *setup, struct buf *warnings, struct err *err) MUST_USE;
-/* Binds and tmpfs in order; targets are made. Sources are looked up under `source_prefix`. */
-int rootfs_mount_all(const struct wire_mounts *mounts, const char *source_prefix,
-                     struct err *err) MUST_USE;
-int rootfs_mount_proc(struct err *err) MUST_USE;
+/* In a container's own namespaces: its /proc, then its mounts; what else the pod has of volumes goes out
+ * of sight. The mounts' sources are inside the pod's root. */
+int rootfs_enter_container(const struct wire_mounts *mounts, bool is_privileged,
+                           struct err *err) MUST_USE;
+/* Makes the directory when it is missing, and enters it. */
+int rootfs_enter_dir(const char *path, struct err *err) MUST_USE;
 /* mkdir -p; false with errno. */
 bool rootfs_make_dirs(const char *path, unsigned mode);

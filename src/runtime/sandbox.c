@@ -260,9 +260,9 @@ void sandbox_signal(struct sandbox *s, uint32_t id, int signum)
     send_signal(s, id, signum, STR_NULL);
 }
 
-void sandbox_term_launcher(struct sandbox *s, uint32_t id)
+void sandbox_stop_launcher(struct sandbox *s, uint32_t id, int signum)
 {
-    send_signal(s, id, SIGTERM, STR(WIRE_KILL_WHEN_ALONE));
+    send_signal(s, id, signum, STR(WIRE_KILL_WHEN_ALONE));
 }
 
 void sandbox_forget(struct sandbox *s, uint32_t id)

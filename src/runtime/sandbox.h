@@ -43,8 +43,9 @@ struct sandbox *sandbox_free(struct sandbox *sandbox);
 int sandbox_start(struct sandbox *sandbox, const struct wire_start *start, const int stdio[3],
                   sandbox_process_fn fn, void *ctx, uint32_t *ret_id, struct err *err) MUST_USE;
 void sandbox_signal(struct sandbox *sandbox, uint32_t id, int signum);
-/* SIGTERM to what only launches others (`ray start`): left alone in its container, it is killed. */
-void sandbox_term_launcher(struct sandbox *sandbox, uint32_t id);
+/* As sandbox_signal (0: none yet) to what only launches others (`ray start`): from now on it is killed
+ * when it is left alone in its container. */
+void sandbox_stop_launcher(struct sandbox *sandbox, uint32_t id, int signum);
 /* No more callbacks for this process; it runs on. */
 void sandbox_forget(struct sandbox *sandbox, uint32_t id);
 

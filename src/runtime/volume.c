@@ -7,13 +7,14 @@
  * Files of secrets, configMaps and the downward API follow their objects while the pod runs: each is
  * renamed into place, and what has vanished is removed. As with a kubelet a subPath, which is a bind
  * of the file itself, keeps what it had, and an object that is deleted changes nothing. */
+#include "runtime/beneath.h"
 #include "runtime/pod.h"
 #include "runtime/rootfs.h"
 #include "base/base64.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <limits.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
@@ -22,6 +23,7 @@
 #define TOKEN_VOLUME "mobula-service-account"
 #define TOKEN_PATH   "/var/run/secrets/kubernetes.io/serviceaccount"
 #define MAX_VOLUMES  128
+#define MAX_DEPTH    64      /* of folders in a volume whose files are ours */
 #define NEW_FILE     "..new" /* no key of an object starts with ".." */
 
 /* A volume's entry in the making of a pod. */
@@ -31,8 +33,9 @@ struct volume_job {
     const struct val *volume;
     struct str name;
     const char *dir; /* DIR/pods/UID/volumes/NAME */
+    int root;        /* dir, while files are written */
     struct env_world world;
-    VEC(struct str) written; /* names in `dir` */
+    VEC(struct str) written; /* paths in `dir` */
 };
 
 typedef VEC(struct wire_mount) mount_vec;
@@ -61,21 +64,27 @@ struct env_world pod_env_world(const struct local_pod *pod)
 
 /* --- files of secrets and the like */
 
+/* Paths of the files that a pod asks for. Source: validateLocalNonReservedPath of k8s.io/kubernetes. */
+static bool is_path_allowed(struct str path)
+{
+    struct str rest = path, part;
+    if (path.n == 0 || path.p[0] == '/' || str_starts(path, STR("..")) || str_find(path, '\0') >= 0)
+        return false;
+    while (rest.n > 0 && str_split(&rest, '/', &part))
+        if (str_is(part, ".."))
+            return false;
+    return true;
+}
+
 static int write_key(struct volume_job *j, struct str path, struct str bytes, unsigned mode,
                      struct err *err)
 {
-    char full[PATH_MAX], dir[PATH_MAX], fresh[PATH_MAX + sizeof NEW_FILE];
-    if (path.n == 0 || path.p[0] == '/' || str_has(path, STR("..")))
-        return err_set(err, ERR_INVALID, "path \"%.*s\" leaves the volume", STR_ARG(path));
-    if (snprintf(full, sizeof full, "%s/%.*s", j->dir, STR_ARG(path)) >= (int)sizeof full)
-        return err_set(err, ERR_INVALID, "path \"%.60s...\" is too long", path.p);
-    snprintf(dir, sizeof dir, "%s", full);
-    *strrchr(dir, '/') = '\0';
-    snprintf(fresh, sizeof fresh, "%s/" NEW_FILE, dir);
-    if (!rootfs_make_dirs(dir, 0755) || !file_write(fresh, bytes, mode) || rename(fresh, full) < 0)
-        return err_errno(err, errno, "writing %s", full);
-    ptrdiff_t slash = str_find(path, '/');
-    vec_push(&j->written, j->a, slash < 0 ? path : str_sub(path, 0, (size_t)slash));
+    if (!is_path_allowed(path))
+        return err_set(err, ERR_INVALID, "path \"%.*s\" leaves the volume or starts with \"..\"",
+                       STR_ARG(path));
+    if (!beneath_write(j->root, arena_c(j->a, path), NEW_FILE, bytes, mode))
+        return err_errno(err, errno, "writing %s/%.*s", j->dir, STR_ARG(path));
+    vec_push(&j->written, j->a, path);
     return 0;
 }
 
@@ -172,7 +181,7 @@ static int write_token(struct volume_job *j, struct str path, struct err *err)
     return write_key(j, path.n ? path : STR("token"), token, 0600, err);
 }
 
-static int write_service_account(struct volume_job *j, struct err *err)
+static int write_service_account(struct volume_job *j, const struct val *source, struct err *err)
 {
     const struct runtime_config *config = &j->pod->rt->config;
     int rc = write_token(j, STR("token"), err);
@@ -225,33 +234,68 @@ static const struct {
                      {"downwardAPI", write_downward},
                      {"projected", write_projected}};
 
-static void remove_vanished(const struct volume_job *j)
+static bool is_written(const struct volume_job *j, struct str path)
 {
-    DIR *dir = opendir(j->dir);
+    for (size_t i = 0; i < j->written.n; i++)
+        if (str_eq(j->written.items[i], path))
+            return true;
+    return false;
+}
+
+/* Takes `fd` over. `below`: "" or "dir/". */
+static void remove_vanished(const struct volume_job *j, int fd, const char *below, int depth)
+{
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     for (struct dirent *e; dir && (e = readdir(dir));) {
-        bool is_kept = e->d_type == DT_DIR;
-        for (size_t i = 0; i < j->written.n && !is_kept; i++)
-            is_kept = str_is(j->written.items[i], e->d_name);
-        if (!is_kept)
-            (void)unlinkat(dirfd(dir), e->d_name, 0);
+        struct str path = arena_strf(j->a, "%s%s", below, e->d_name);
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || is_written(j, path))
+            continue;
+        if (unlinkat(dirfd(dir), e->d_name, 0) == 0 || depth == MAX_DEPTH)
+            continue;
+        int inner =
+            beneath_open(dirfd(dir), e->d_name, O_RDONLY | O_DIRECTORY, 0, BENEATH_NO_LINKS);
+        remove_vanished(j, inner, arena_strf(j->a, "%s/", path.p).p, depth + 1);
+        (void)unlinkat(dirfd(dir), e->d_name, AT_REMOVEDIR); /* when nothing is left in it */
     }
     if (dir)
         closedir(dir);
 }
 
+static const struct val *written_source(const struct val *volume, size_t *ret_kind)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(written_kinds); i++) {
+        const struct val *source = val_get(volume, written_kinds[i].kind);
+        if (!source)
+            continue;
+        *ret_kind = i;
+        return source;
+    }
+    return NULL;
+}
+
+static int with_root(struct volume_job *j, const struct val *source,
+                     int (*write)(struct volume_job *j, const struct val *source, struct err *err),
+                     struct err *err)
+{
+    j->root = beneath_root(j->dir);
+    if (j->root < 0)
+        return err_errno(err, errno, "opening %s", j->dir);
+    int rc = write(j, source, err);
+    if (rc == 0)
+        remove_vanished(j, openat(j->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), "", 0);
+    close(j->root);
+    j->root = -1;
+    return rc;
+}
+
 /* False: the volume is of another kind. */
 static bool write_files(struct volume_job *j, int *ret_rc, struct err *err)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(written_kinds); i++) {
-        const struct val *source = val_get(j->volume, written_kinds[i].kind);
-        if (!source)
-            continue;
-        *ret_rc = written_kinds[i].write(j, source, err);
-        if (*ret_rc == 0)
-            remove_vanished(j);
-        return true;
-    }
-    return false;
+    size_t kind;
+    const struct val *source = written_source(j->volume, &kind);
+    if (source)
+        *ret_rc = with_root(j, source, written_kinds[kind].write, err);
+    return source != NULL;
 }
 
 /* --- one volume */
@@ -283,6 +327,17 @@ static int host_path(const struct val *source, const char **ret, struct err *err
     return 0;
 }
 
+/* One of our folders, with exactly this mode. */
+static int make_own_dir(const char *path, mode_t mode, struct err *err)
+{
+    if (!rootfs_make_dirs(path, 0755))
+        return err_errno(err, errno, "making %s", path);
+    int fd cleanup(cleanup_close) = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fchmod(fd, mode) < 0)
+        return err_errno(err, errno, "making %s", path);
+    return 0;
+}
+
 static int claim_path(const struct volume_job *j, const struct val *source, const char **ret,
                       struct err *err)
 {
@@ -292,8 +347,9 @@ static int claim_path(const struct volume_job *j, const struct val *source, cons
                        STR_ARG(name));
     struct str path = arena_strf(j->a, "%s/volumes/%.*s/%.*s", j->pod->rt->config.dir, STR_ARG(ns),
                                  STR_ARG(name));
-    if (!rootfs_make_dirs(path.p, 0777) || chmod(path.p, 0777) < 0)
-        return err_errno(err, errno, "making the shared folder %s", path.p);
+    int rc = make_own_dir(path.p, 0777, err);
+    if (rc < 0)
+        return err_prefix(err, "the claim's folder");
     *ret = path.p;
     return 0;
 }
@@ -312,14 +368,14 @@ static int volume_make(struct volume_job *j, const char **ret_source, uint64_t *
     if ((source = val_get(v, "nfs")))
         return err_set(err, ERR_INVALID,
                        "nfs volumes are not mounted on one machine; use a claim or a hostPath");
-    if (!rootfs_make_dirs(j->dir, 0755) || chmod(j->dir, val_get(v, "emptyDir") ? 0777 : 0755) < 0)
-        return err_errno(err, errno, "making %s", j->dir);
+    int rc = make_own_dir(j->dir, val_get(v, "emptyDir") ? 0777 : 0755, err);
+    if (rc < 0)
+        return rc;
     if ((source = val_get(v, "emptyDir"))) {
         if (str_is(val_as_str(val_get(source, "medium")), "Memory"))
             *ret_tmpfs = memory_bound(source);
         return 0;
     }
-    int rc;
     if (write_files(j, &rc, err))
         return rc;
     return err_set(err, ERR_INVALID, "volume \"%.*s\" is of a kind that this node does not have",
@@ -337,6 +393,14 @@ static void add_bind(struct arena *a, mount_vec *mounts, const char *source, str
                                   .target = target}));
 }
 
+/* Files that follow an object are the node's to write; a claim may be asked for as read-only. */
+static bool is_read_only(const struct val *volume)
+{
+    size_t kind;
+    return !volume || written_source(volume, &kind) ||
+           val_is_true(val_path(volume, "persistentVolumeClaim.readOnly"));
+}
+
 static struct volume_job job_of(struct arena *a, struct local_pod *pod, const struct val *volume,
                                 struct str name)
 {
@@ -345,6 +409,7 @@ static struct volume_job job_of(struct arena *a, struct local_pod *pod, const st
                                .volume = volume,
                                .name = name,
                                .dir = arena_strf(a, "%s/volumes/%.*s", pod->dir, STR_ARG(name)).p,
+                               .root = -1,
                                .world = pod_env_world(pod)};
 }
 
@@ -352,14 +417,14 @@ static int prepare_one(struct arena *a, struct local_pod *pod, const struct val 
                        struct str name, mount_vec *mounts, struct err *err)
 {
     struct volume_job job = job_of(a, pod, volume, name);
-    const char *source = NULL;
+    const char *source = NULL, *wrong = kube_check_dns1123_label(name);
     uint64_t tmpfs = 0;
-    int rc = volume ? volume_make(&job, &source, &tmpfs, err) : 0;
-    if (!volume) {
+    if (wrong)
+        return err_set(err, ERR_INVALID, "volume \"%.*s\": %s", STR_ARG(name), wrong);
+    int rc = volume ? volume_make(&job, &source, &tmpfs, err) : make_own_dir(job.dir, 0755, err);
+    if (!volume && rc == 0) {
         source = job.dir;
-        if (!rootfs_make_dirs(job.dir, 0755))
-            return err_errno(err, errno, "making %s", job.dir);
-        rc = write_service_account(&job, err);
+        rc = with_root(&job, NULL, write_service_account, err);
     }
     if (rc < 0)
         return err_prefix(err, "MountVolume.SetUp failed for volume \"%.*s\"", STR_ARG(name));
@@ -369,7 +434,7 @@ static int prepare_one(struct arena *a, struct local_pod *pod, const struct val 
             mounts, a,
             ((struct wire_mount){.kind = WIRE_MOUNT_TMPFS, .size_bytes = tmpfs, .target = target}));
     else
-        add_bind(a, mounts, source, target, false);
+        add_bind(a, mounts, source, target, is_read_only(volume));
     return 0;
 }
 
@@ -377,6 +442,19 @@ static bool wants_token(const struct local_pod *pod)
 {
     const struct val *automount = val_path(pod->object, "spec.automountServiceAccountToken");
     return !(automount && !val_is_true(automount)) && pod->rt->config.token;
+}
+
+/* The cache is where a pod would not see it by itself. */
+static bool is_hidden(const struct runtime *rt)
+{
+    const char *const tops[] = {"/tmp", "/run", "/dev", rt->config.dir};
+    struct str cache = str_of(rt->config.cache_dir);
+    for (size_t i = 0; i < ARRAY_SIZE(tops); i++) {
+        struct str top = str_of(tops[i]);
+        if (str_starts(cache, top) && cache.n > top.n && cache.p[top.n] == '/')
+            return true;
+    }
+    return false;
 }
 
 /* Files of the pod itself: hosts, hostname, home, and what must show through /tmp and /run. */
@@ -401,12 +479,8 @@ static int prepare_base(struct arena *a, struct local_pod *pod, mount_vec *mount
     add_bind(a, mounts, home, STR("/home/ray"), false);
     if (rt->config.podnet_so)
         add_bind(a, mounts, rt->config.podnet_so, STR(ROOTFS_PRIVATE "/libmobula-podnet.so"), true);
-    static const char *const hidden[] = {"/tmp/", "/run/", "/dev/"};
-    for (size_t i = 0; i < ARRAY_SIZE(hidden); i++)
-        if (rt->config.cache_dir &&
-            strncmp(rt->config.cache_dir, hidden[i], strlen(hidden[i])) == 0 &&
-            access(rt->config.cache_dir, F_OK) == 0)
-            add_bind(a, mounts, rt->config.cache_dir, str_of(rt->config.cache_dir), false);
+    if (rt->config.cache_dir && is_hidden(rt) && access(rt->config.cache_dir, F_OK) == 0)
+        add_bind(a, mounts, rt->config.cache_dir, str_of(rt->config.cache_dir), true);
     return 0;
 }
 
@@ -475,12 +549,22 @@ static const struct val *find_volume(const struct local_pod *pod, struct str nam
     return NULL;
 }
 
-/* subPath: made inside the volume when it is a directory of ours. */
-static int sub_path(struct arena *a, struct container *c, const struct val *mount,
-                    struct str *source, struct err *err)
+/* Source: validateLocalDescendingPath of k8s.io/kubernetes. Links in it are pod-init's to judge. */
+static bool is_sub_allowed(struct str sub)
 {
-    struct str name = val_as_str(val_get(mount, "name")),
-               sub = val_as_str(val_get(mount, "subPath"));
+    struct str rest = sub, part;
+    if (sub.n > 0 && sub.p[0] == '/')
+        return false;
+    while (rest.n > 0 && str_split(&rest, '/', &part))
+        if (str_is(part, ".."))
+            return false;
+    return true;
+}
+
+static int sub_path(struct arena *a, struct container *c, const struct val *mount, struct str *ret,
+                    struct err *err)
+{
+    struct str sub = val_as_str(val_get(mount, "subPath"));
     struct str expr = val_as_str(val_get(mount, "subPathExpr"));
     if (expr.n) {
         struct env env = {0};
@@ -490,22 +574,9 @@ static int sub_path(struct arena *a, struct container *c, const struct val *moun
             return rc;
         sub = env_expand(a, &env, expr);
     }
-    if (!sub.n)
-        return 0;
-    if (sub.p[0] == '/' || str_has(sub, STR("..")))
+    if (!is_sub_allowed(sub))
         return err_set(err, ERR_INVALID, "subPath \"%.*s\" leaves the volume", STR_ARG(sub));
-    const struct val *volume = find_volume(c->pod, name),
-                     *claim = val_get(volume, "persistentVolumeClaim");
-    const char *dir = NULL;
-    if (claim)
-        dir = arena_strf(a, "%s/volumes/%.*s/%s/%.*s", c->pod->rt->config.dir, STR_ARG(c->pod->ns),
-                         val_as_c(val_get(claim, "claimName")), STR_ARG(sub))
-                  .p;
-    else if (val_get(volume, "emptyDir"))
-        dir = arena_strf(a, "%s/volumes/%.*s/%.*s", c->pod->dir, STR_ARG(name), STR_ARG(sub)).p;
-    if (dir && access(dir, F_OK) < 0 && !rootfs_make_dirs(dir, 0777))
-        return err_errno(err, errno, "making subPath %s", dir);
-    *source = arena_strf(a, "%.*s/%.*s", STR_ARG(*source), STR_ARG(sub));
+    *ret = sub;
     return 0;
 }
 
@@ -519,18 +590,21 @@ int volume_container_mounts(struct arena *a, struct container *c, struct wire_mo
         const struct val *m = val_at(list, i);
         struct str name = val_as_str(val_get(m, "name")),
                    path = val_as_str(val_get(m, "mountPath"));
-        struct str source = arena_strf(a, ROOTFS_VOLUMES "/%.*s", STR_ARG(name));
-        if (!find_volume(c->pod, name))
+        struct str source = arena_strf(a, ROOTFS_VOLUMES "/%.*s", STR_ARG(name)), sub;
+        const struct val *volume = find_volume(c->pod, name);
+        if (!volume)
             return err_set(err, ERR_INVALID, "volumeMounts[%zu].name: no volume \"%.*s\"", i,
                            STR_ARG(name));
-        int rc = sub_path(a, c, m, &source, err);
+        int rc = sub_path(a, c, m, &sub, err);
         if (rc < 0)
             return rc;
         has_token |= str_is(path, TOKEN_PATH);
         vec_push(&mounts, a,
                  ((struct wire_mount){.kind = WIRE_MOUNT_BIND,
-                                      .read_only = val_is_true(val_get(m, "readOnly")),
+                                      .read_only = is_read_only(volume) ||
+                                                   val_is_true(val_get(m, "readOnly")),
                                       .source = source,
+                                      .sub = sub,
                                       .target = path}));
     }
     if (!has_token && wants_token(c->pod))

@@ -41,6 +41,7 @@ static void put_mounts(struct buf *out, const struct wire_mounts *mounts)
         put_u32(out, mounts->items[i].read_only);
         put_u64(out, mounts->items[i].size_bytes);
         put_text(out, mounts->items[i].source);
+        put_text(out, mounts->items[i].sub);
         put_text(out, mounts->items[i].target);
     }
 }
@@ -104,7 +105,7 @@ static struct wire_texts take_texts(struct arena *a, struct reader *r)
 
 static struct wire_mounts take_mounts(struct arena *a, struct reader *r)
 {
-    size_t n = take_count(r, 4 * sizeof(uint32_t) + sizeof(uint64_t));
+    size_t n = take_count(r, 5 * sizeof(uint32_t) + sizeof(uint64_t));
     struct wire_mounts mounts = {arena_array_of(a, struct wire_mount, n + 1), n};
     for (size_t i = 0; i < n; i++) {
         struct wire_mount *m = &mounts.items[i];
@@ -112,6 +113,7 @@ static struct wire_mounts take_mounts(struct arena *a, struct reader *r)
         m->read_only = take_u32(r);
         m->size_bytes = take_u64(r);
         m->source = take_text(r);
+        m->sub = take_text(r);
         m->target = take_text(r);
         if (m->kind >= _WIRE_MOUNT_KIND_MAX)
             r->failed = true;
@@ -126,10 +128,13 @@ int wire_encode(const struct wire_message *m, struct buf *out, struct err *err)
     if (m->type == WIRE_SETUP) {
         put_text(out, m->setup.root);
         put_text(out, m->setup.upper);
+        put_text(out, m->setup.hidden);
         put_text(out, m->setup.hostname);
         put_mounts(out, &m->setup.mounts);
     } else if (m->type == WIRE_START) {
         put_u32(out, m->start.container_id);
+        put_u32(out, m->start.no_new_privileges);
+        put_u64(out, m->start.capabilities);
         put_text(out, m->start.cwd);
         put_texts(out, &m->start.argv);
         put_texts(out, &m->start.env);
@@ -158,10 +163,13 @@ int wire_decode(struct arena *a, struct str packet, struct wire_message *ret, st
     if (m.type == WIRE_SETUP) {
         m.setup.root = take_text(&r);
         m.setup.upper = take_text(&r);
+        m.setup.hidden = take_text(&r);
         m.setup.hostname = take_text(&r);
         m.setup.mounts = take_mounts(a, &r);
     } else if (m.type == WIRE_START) {
         m.start.container_id = take_u32(&r);
+        m.start.no_new_privileges = take_u32(&r);
+        m.start.capabilities = take_u64(&r);
         m.start.cwd = take_text(&r);
         m.start.argv = take_texts(a, &r);
         m.start.env = take_texts(a, &r);

@@ -27,7 +27,7 @@ enum wire_type {
     _WIRE_TYPE_MAX
 };
 
-/* With SIGTERM: from then on a container whose other processes have all ended is killed. */
+/* With SIGTERM or 0: from then on a container whose other processes have all ended is killed. */
 #define WIRE_KILL_WHEN_ALONE "kill when alone"
 
 enum wire_mount_kind {
@@ -41,6 +41,7 @@ struct wire_mount {
     uint32_t read_only;
     uint64_t size_bytes;
     struct str source; /* absolute */
+    struct str sub; /* what of source: a path that may not leave it, made when missing; or empty */
     struct str target; /* absolute */
 };
 struct wire_mounts {
@@ -57,6 +58,7 @@ struct wire_texts {
 struct wire_setup {
     struct str root;
     struct str upper;
+    struct str hidden; /* a directory of the host that the pod does not see, or empty */
     struct str hostname;
     struct wire_mounts mounts;
 };
@@ -65,6 +67,8 @@ struct wire_setup {
  * sources are inside the pod's root; or one more process inside container `container_id`. */
 struct wire_start {
     uint32_t container_id;
+    uint32_t no_new_privileges;
+    uint64_t capabilities; /* those that it and all below it may have: 1 << CAP_... */
     struct str cwd;
     struct wire_texts argv;
     struct wire_texts env; /* NAME=value */
