@@ -333,6 +333,17 @@ static const struct val *assign_node_ports(struct api_request *rq, const struct 
                  : object;
 }
 
+const struct val *admit_update(struct api_request *rq, const struct val *object)
+{
+    struct arena *a = rq->arena;
+    const struct val *spec = val_get(object, "spec");
+    if (strcmp(rq->resource->table, "services") == 0)
+        return default_ip_families(a, object);
+    if (strcmp(rq->resource->table, "pods") == 0 && val_is(spec, VAL_OBJECT))
+        return val_set(a, object, "spec", add_tolerations(a, spec));
+    return object;
+}
+
 int admit_service_ip(struct api_request *rq, const struct val **object)
 {
     if (strcmp(rq->resource->table, "services") != 0 ||

@@ -4,6 +4,7 @@
  * name is taken. Read next: meta.c, defaults.c, admit.c, validate.c, commit.c. */
 #include "apiserver/failure.h"
 #include "apiserver/internal.h"
+#include "apiserver/managed_fields.h"
 #include "apiserver/schema.h"
 #include "apiserver/write.h"
 
@@ -150,10 +151,12 @@ int api_create(struct api_request *rq)
     object = without_status(rq, set_identity(rq, object));
     const struct val *managed = val_path(object, "metadata.managedFields");
     object = meta_new(rq, object, rq->resource->kube.namespaced ? rq->ns : STR_NULL, name);
-    if (rq->patch_type == KUBE_PATCH_APPLY && managed)
-        object = val_set_path(rq->arena, object, "metadata.managedFields", managed);
+    object = val_set_path(rq->arena, object, "metadata.managedFields", managed);
     pace_allow();
     object = shape_object(rq, object);
+    if (rq->patch_type != KUBE_PATCH_APPLY && !rq->internal)
+        object = managed_update(rq, NULL, object);
+    object = admit_update(rq, object);
     pace_forbid();
     rc = admit_create(rq, &object);
     if (rc < 0)

@@ -58,7 +58,7 @@ static const struct val *pod(struct arena *a, const struct val *object)
     const struct val *spec = val_get(object, "spec");
     if (!val_is(spec, VAL_OBJECT))
         return object;
-    spec = defaults_pod_spec(a, spec);
+    spec = defaults_pod_requests(a, defaults_pod_spec(a, spec));
     spec = val_get(spec, "enableServiceLinks")
                ? spec
                : val_set(a, spec, "enableServiceLinks", val_bool(true));
@@ -86,6 +86,19 @@ static const struct val *service_port(void *ctx, struct str key, size_t i, const
     return port;
 }
 
+const struct val *default_ip_families(struct arena *a, const struct val *object)
+{
+    if (str_is(val_path_str(object, "spec.type"), "ExternalName"))
+        return object;
+    /* Headless without a selector: whoever writes the endpoints may use both families. */
+    bool both = str_is(val_path_str(object, "spec.clusterIP"), "None") &&
+                !val_path(object, "spec.selector");
+    object =
+        text_if_absent(a, object, "spec.ipFamilyPolicy", both ? "RequireDualStack" : "SingleStack");
+    const struct val *families[] = {val_text(a, "IPv4"), val_text(a, "IPv6")};
+    return set_if_absent(a, object, "spec.ipFamilies", val_array(a, families, both ? 2 : 1));
+}
+
 static const struct val *service(struct arena *a, const struct val *object)
 {
     object = text_if_absent(a, object, "spec.sessionAffinity", "None");
@@ -101,13 +114,6 @@ static const struct val *service(struct arena *a, const struct val *object)
         object = text_if_absent(a, object, "spec.externalTrafficPolicy", "Cluster");
     if (str_is(type, "LoadBalancer"))
         object = set_if_absent(a, object, "spec.allocateLoadBalancerNodePorts", val_bool(true));
-    /* Headless without a selector: whoever writes the endpoints may use both families. */
-    bool both = str_is(val_path_str(object, "spec.clusterIP"), "None") &&
-                !val_path(object, "spec.selector");
-    object =
-        text_if_absent(a, object, "spec.ipFamilyPolicy", both ? "RequireDualStack" : "SingleStack");
-    const struct val *families[] = {val_text(a, "IPv4"), val_text(a, "IPv6")};
-    object = set_if_absent(a, object, "spec.ipFamilies", val_array(a, families, both ? 2 : 1));
     const struct val *ip = val_path(object, "spec.clusterIP");
     if (val_len(ip))
         object = set_if_absent(a, object, "spec.clusterIPs", val_array(a, &ip, 1));
@@ -226,17 +232,35 @@ static const struct val *deployment(struct arena *a, const struct val *object)
     return set_if_absent(a, object, "spec.progressDeadlineSeconds", val_int(a, 600));
 }
 
+static bool is_rolling(const struct val *object)
+{
+    return str_is(val_path_str(object, "spec.updateStrategy.type"), "RollingUpdate");
+}
+
 static const struct val *stateful_set(struct arena *a, const struct val *object)
 {
     object = text_if_absent(a, workload(a, object), "spec.podManagementPolicy", "OrderedReady");
     object = set_if_absent(a, object, "spec.revisionHistoryLimit", val_int(a, 10));
-    return rolling(a, object, "updateStrategy");
+    object = text_if_absent(a, object, "spec.persistentVolumeClaimRetentionPolicy.whenDeleted",
+                            "Retain");
+    object =
+        text_if_absent(a, object, "spec.persistentVolumeClaimRetentionPolicy.whenScaled", "Retain");
+    object = rolling(a, object, "updateStrategy");
+    return is_rolling(object)
+               ? set_if_absent(a, object, "spec.updateStrategy.rollingUpdate.partition",
+                               val_int(a, 0))
+               : object;
 }
 
 static const struct val *daemon_set(struct arena *a, const struct val *object)
 {
     object = set_if_absent(a, object, "spec.revisionHistoryLimit", val_int(a, 10));
-    return rolling(a, template_at(a, object, "spec.template"), "updateStrategy");
+    object = rolling(a, template_at(a, object, "spec.template"), "updateStrategy");
+    if (!is_rolling(object))
+        return object;
+    object =
+        set_if_absent(a, object, "spec.updateStrategy.rollingUpdate.maxUnavailable", val_int(a, 1));
+    return set_if_absent(a, object, "spec.updateStrategy.rollingUpdate.maxSurge", val_int(a, 0));
 }
 
 static const struct val *job(struct arena *a, const struct val *object)
@@ -246,8 +270,66 @@ static const struct val *job(struct arena *a, const struct val *object)
     object = set_if_absent(a, object, "spec.completions", val_int(a, 1));
     object = set_if_absent(a, object, "spec.backoffLimit", val_int(a, 6));
     object = set_if_absent(a, object, "spec.suspend", val_bool(false));
+    object = set_if_absent(a, object, "spec.manualSelector", val_bool(false));
     object = text_if_absent(a, object, "spec.podReplacementPolicy", "TerminatingOrFailed");
     return text_if_absent(a, object, "spec.completionMode", "NonIndexed");
+}
+
+static const struct val *cron_job(struct arena *a, const struct val *object)
+{
+    object = template_at(a, object, "spec.jobTemplate.spec.template");
+    object = text_if_absent(a, object, "spec.concurrencyPolicy", "Allow");
+    object = set_if_absent(a, object, "spec.suspend", val_bool(false));
+    object = set_if_absent(a, object, "spec.successfulJobsHistoryLimit", val_int(a, 3));
+    return set_if_absent(a, object, "spec.failedJobsHistoryLimit", val_int(a, 1));
+}
+
+/* A policy that says nothing is about what comes in, and, where it has rules for it, what goes out. */
+static const struct val *network_policy(struct arena *a, const struct val *object)
+{
+    const struct val *types[] = {val_text(a, "Ingress"), val_text(a, "Egress")};
+    size_t n = val_path(object, "spec.egress") ? 2 : 1;
+    return set_if_absent(a, object, "spec.policyTypes", val_array(a, types, n));
+}
+
+static const struct val *tcp_port(void *ctx, struct str key, size_t i, const struct val *port)
+{
+    return text_if_absent(ctx, port, "protocol", "TCP");
+}
+
+static const struct val *tcp_ports(void *ctx, struct str key, size_t i, const struct val *v)
+{
+    const struct val *ports = val_get(v, "ports");
+    return val_is(ports, VAL_ARRAY) ? val_set(ctx, v, "ports", val_map(ctx, ports, tcp_port, ctx))
+                                    : v;
+}
+
+static const struct val *endpoints(struct arena *a, const struct val *object)
+{
+    const struct val *subsets = val_get(object, "subsets");
+    return val_is(subsets, VAL_ARRAY)
+               ? val_set(a, object, "subsets", val_map(a, subsets, tcp_ports, a))
+               : object;
+}
+
+static const struct val *slice_port(void *ctx, struct str key, size_t i, const struct val *port)
+{
+    return text_if_absent(ctx, tcp_port(ctx, key, i, port), "name", "");
+}
+
+static const struct val *slice_endpoint(void *ctx, struct str key, size_t i, const struct val *v)
+{
+    return set_if_absent(ctx, v, "conditions", val_empty_object());
+}
+
+static const struct val *endpoint_slice(struct arena *a, const struct val *object)
+{
+    const struct val *ports = val_get(object, "ports"), *list = val_get(object, "endpoints");
+    if (val_is(ports, VAL_ARRAY))
+        object = val_set(a, object, "ports", val_map(a, ports, slice_port, a));
+    return val_is(list, VAL_ARRAY)
+               ? val_set(a, object, "endpoints", val_map(a, list, slice_endpoint, a))
+               : object;
 }
 
 static const struct val *pod_template(struct arena *a, const struct val *object)
@@ -300,6 +382,10 @@ static const struct {
     {"apps/statefulsets", stateful_set},
     {"apps/daemonsets", daemon_set},
     {"batch/jobs", job},
+    {"batch/cronjobs", cron_job},
+    {"networking.k8s.io/networkpolicies", network_policy},
+    {"endpoints", endpoints},
+    {"discovery.k8s.io/endpointslices", endpoint_slice},
     {"podtemplates", pod_template},
     {"storage.k8s.io/storageclasses", storage_class},
     {"scheduling.k8s.io/priorityclasses", priority_class},

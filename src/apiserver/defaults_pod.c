@@ -41,9 +41,24 @@ static const struct val *in_object(struct arena *a, const struct val *v, const c
 static const struct val *resources(struct arena *a, const struct val *r)
 {
     r = in_object(a, r, "limits", canonical_quantities);
-    r = in_object(a, r, "requests", canonical_quantities);
+    return in_object(a, r, "requests", canonical_quantities);
+}
+
+static const struct val *requests_from_limits(struct arena *a, const struct val *r)
+{
     const struct val *limits = val_get(r, "limits"), *requests = val_get(r, "requests");
-    return val_set(a, r, "requests", limits ? val_merge(a, limits, requests) : requests);
+    return limits ? val_set(a, r, "requests", val_merge(a, limits, requests)) : r;
+}
+
+static const struct val *container_requests(struct arena *a, const struct val *c)
+{
+    return in_object(a, c, "resources", requests_from_limits);
+}
+
+const struct val *defaults_pod_requests(struct arena *a, const struct val *spec)
+{
+    spec = in_list(a, spec, "initContainers", container_requests);
+    return in_list(a, spec, "containers", container_requests);
 }
 
 static const struct val *field_ref(struct arena *a, const struct val *ref)

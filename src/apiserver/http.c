@@ -387,6 +387,15 @@ static void answer_other(void *ctx)
 
 /* --- the way of a request */
 
+/* Who writes, unless the request says so itself; what is applied must say it. */
+static void set_manager(struct http_exchange *x)
+{
+    struct str agent = httpd_header(x->request, "User-Agent"), name;
+    bool applies = x->rq.verb == API_PATCH && x->rq.patch_type == KUBE_PATCH_APPLY;
+    if (!applies && str_split(&agent, '/', &name))
+        x->rq.field_manager = arena_str(x->arena, name);
+}
+
 static void run_resource(void *ctx)
 {
     struct http_exchange *x = ctx;
@@ -400,6 +409,7 @@ static void run_resource(void *ctx)
         exchange_fail(x);
         return;
     }
+    set_manager(x);
     if (rq->verb == API_WATCH) {
         http_watch(x);
         return;
@@ -449,14 +459,6 @@ static int unauthorized(struct http_exchange *x)
                             httpd_header(x->request, "Impersonate-Group"));
 }
 
-static void set_manager(struct http_exchange *x)
-{
-    struct str agent = httpd_header(x->request, "User-Agent"), name;
-    if (str_split(&agent, '/', &name))
-        x->rq.field_manager =
-            x->rq.patch_type == KUBE_PATCH_APPLY ? STR_NULL : arena_str(x->arena, name);
-}
-
 void http_handle(void *ctx, struct httpd_request *request)
 {
     struct http_exchange *x = exchange_new(ctx, request);
@@ -492,8 +494,6 @@ void http_handle(void *ctx, struct httpd_request *request)
         exchange_fail(x);
         return;
     }
-    if (rq->verb != API_PATCH)
-        set_manager(x);
     tasks_run(x->server->tasks, is_large(x), run_resource, x);
 }
 

@@ -1,8 +1,8 @@
-/* PATCH: the object as it is, patched, goes the way of an update. Read next: server_side_apply.c, update.c. */
+/* PATCH: the object as it is, patched, goes the way of an update. Read next: managed_fields.c, update.c. */
 #include "apiserver/failure.h"
 #include "apiserver/write.h"
 
-#include "apiserver/server_side_apply.h"
+#include "apiserver/managed_fields.h"
 #include "base/pace.h"
 
 static int media_type_failure(struct api_request *rq)
@@ -37,7 +37,7 @@ static int patched(struct api_request *rq, const struct val *base, const struct 
         rc = val_patch_strategic(a, base, rq->body, schema, ret, &err);
         break;
     case KUBE_PATCH_APPLY:
-        return apply_to(rq, base, rq->body, ret);
+        return managed_apply(rq, base, rq->body, ret);
     }
     if (rc == -(int)ERR_TOO_LARGE)
         return api_fail(rq, ERR_TOO_LARGE, "Request entity too large: %s", err.text);
@@ -80,9 +80,8 @@ static int create_by_apply(struct api_request *rq)
                                  "uid mismatch: the provided object specified uid, and "
                                  "no existing object was found");
     rq->verb = API_CREATE;
-    const struct val *managed = apply_managed_fields(rq, NULL, rq->body);
-    rq->body = val_set_path(a, rq->body, "metadata.managedFields", managed);
-    return api_create(rq);
+    int rc = managed_apply(rq, NULL, rq->body, &rq->body);
+    return rc < 0 ? rc : api_create(rq);
 }
 
 static int check_no_force(struct api_request *rq)

@@ -2,6 +2,7 @@
  * of an object whose last finalizer goes.
  * Source: k8s.io/apiserver pkg/registry/{rest/update.go,generic/registry/store.go}. */
 #include "apiserver/failure.h"
+#include "apiserver/managed_fields.h"
 #include "apiserver/schema.h"
 #include "apiserver/write.h"
 
@@ -76,7 +77,7 @@ static const struct val *keep_system_meta(struct api_request *rq, const struct v
             meta = val_set(a, meta, dropped_when_empty[i], NULL);
     }
     meta = val_set(a, meta, "selfLink", NULL);
-    if (rq->patch_type != KUBE_PATCH_APPLY || rq->verb != API_PATCH)
+    if (rq->internal)
         meta = val_set(a, meta, "managedFields", val_get(old_meta, "managedFields"));
     return val_set(a, object, "metadata", meta);
 }
@@ -94,7 +95,8 @@ static const struct val *limit_to_part(struct api_request *rq, const struct val 
         return rq->internal ? object : val_set(a, object, "status", val_get(old, "status"));
     const struct val *result = val_set(a, old, "status", status);
     if (rq->resource->crd)
-        return result;
+        return val_set_path(a, result, "metadata.managedFields",
+                            val_path(object, "metadata.managedFields"));
     const struct val *meta = val_get(object, "metadata");
     meta = val_set(a, meta, "ownerReferences", val_path(old, "metadata.ownerReferences"));
     meta = val_set(a, meta, "finalizers", val_path(old, "metadata.finalizers"));
@@ -172,12 +174,15 @@ static const struct val *shape_update(struct api_request *rq, const struct val *
     const struct val *shown_old = resource_show(a, rq->resource, old);
     object = limit_to_part(rq, rq->resource->crd ? shown_old : old, shape_object(rq, object));
     object = val_set(a, object, "kind", val_text(a, rq->resource->kube.kind));
+    if (!rq->internal && (rq->patch_type != KUBE_PATCH_APPLY || rq->verb != API_PATCH))
+        object = managed_update(rq, shown_old, object);
+    object = admit_update(rq, object);
     meta_check(rq, object, causes);
     check_new_finalizers(rq, old, object, causes);
     if (strcmp(rq->resource->table, "customresourcedefinitions") == 0)
         object = crd_prepare(rq, object);
     validate_object(rq, object, old, causes);
-    object = count_generation(rq, shown_old, object);
+    object = managed_settle(rq, shown_old, count_generation(rq, shown_old, object));
     return resource_stored(a, rq->resource, object);
 }
 

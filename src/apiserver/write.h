@@ -51,7 +51,13 @@ void decode_done(struct apiserver *server);
 const struct val *defaults_for(struct arena *a, const struct resource *r, const struct val *object);
 /* A map of quantities with each in its canonical form. */
 const struct val *canonical_quantities(struct arena *a, const struct val *map);
+/* A Service's families: the server's choice, not its maker's. */
+const struct val *default_ip_families(struct arena *a, const struct val *service);
 const struct val *defaults_pod_spec(struct arena *a, const struct val *spec);
+/* Of pods, not of templates: what is limited and not asked for is asked for. */
+const struct val *defaults_pod_requests(struct arena *a, const struct val *spec);
+/* What admission adds again when an update left it out: a pod's tolerations, a Service's families. */
+const struct val *admit_update(struct api_request *rq, const struct val *object);
 int admit_create(struct api_request *rq, const struct val **object);
 void validate_object(struct api_request *rq, const struct val *object, const struct val *old,
                      struct api_causes *causes);

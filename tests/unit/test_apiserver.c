@@ -632,7 +632,8 @@ static void test_apply(void **state)
     second.force = true;
     assert_int_equal(call(f, second), 0);
     assert_string_equal(text_at(f, "data.a"), "4");
-    assert_int_equal(val_len(val_path(f->answer, "metadata.managedFields")), 1);
+    assert_int_equal(val_len(val_path(f->answer, "metadata.managedFields")),
+                     2); /* and data.other */
 }
 
 static void test_services(void **state)

@@ -6,7 +6,7 @@ MESSAGE = r"\.(message|causes\[\d+\]\.message)$"
 KNOWN = [
     (r".", r"^\.body\.items\[\d+\]\.(apiVersion|kind)$",
      "items of a list carry their kind and version, as those of custom resources do everywhere"),
-    (r".", r"\.(lastProbeTime|lastTransitionTime|startedAt)$",
+    (r".", r"\.(f:)?(lastProbeTime|lastTransitionTime|startedAt)$",
      "times that nobody gave are left out, not written as null"),
     (r"bodies: (malformed|not an object|empty body|JSON patch that is no list)", MESSAGE,
      "our JSON parser has its own words: line, column, what"),
@@ -23,6 +23,7 @@ KNOWN = [
     (r"apply: manager of a (create|patch)", r"\.managedFields",
      "only applied fields are tracked: no entries of operation Update"),
     (r"apply: the same value is shared", r"\.time$", "the time of an entry that did not change"),
+    (r"owners_of_creates: daemonsets", r"\.f:metadata$", "no DaemonSet's old annotation of its template"),
     (r"nodes: ", r"\.(annotations|taints\[\d+\]|status)", "no controller annotates or taints nodes here"),
     (r"workloads: job", r"\.(labels|manualSelector|selector|template\.metadata)$", "the Job's generated labels are left to its pods"),
     (r"tables: deployments", r"\.annotations$", "no revision history of Deployments"),

@@ -55,6 +55,8 @@ def normal(value, managed=False):
         value = table(dict(value))
     result = {}
     for key, v in value.items():
+        if key == "managedFields" and isinstance(v, list): # by time, which is in seconds: any order is right
+            v = sorted(v, key=lambda e: [str(e.get(k)) for k in ("operation", "manager", "subresource")])
         if key in IGNORED or (key == "managedFields" and not managed):
             continue
         if key in ("volumes", "volumeMounts") and isinstance(v, list):

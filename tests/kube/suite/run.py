@@ -11,6 +11,7 @@ import urllib.parse
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cases  # noqa: E402
+import fields  # noqa: E402,F401  more cases
 import known  # noqa: E402
 import normal  # noqa: E402
 from client import Answer, Client  # noqa: E402
