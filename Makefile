@@ -34,7 +34,7 @@ test:
 	@tools/test $(BUILD) $(BUILD_TEST)
 
 bench: all
-	@ninja --quiet -C $(BUILD) -j $(JOBS) tests/bench/bench_values
+	@ninja --quiet -C $(BUILD) -j $(JOBS) tests/bench/bench_values tests/bench/api_load
 	@tests/bench/run $(BUILD)
 
 lint: all
