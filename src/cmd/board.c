@@ -3,6 +3,7 @@
 
 #include "kube/pod_view.h"
 #include "kube/raycluster.h"
+#include "runtime/runtime.h"
 
 #define GPU_RESOURCE "nvidia.com/gpu"
 #define GPU_PRODUCT  "nvidia.com/gpu.product"
@@ -31,22 +32,49 @@ static struct str pod_status_text(struct arena *a, const struct val *pod)
     return phase.n ? phase : STR("Pending");
 }
 
-/* Why a pod is not ready: the scheduler's message, or the last event about it. */
+/* When its containers were started last, as far as they run: what was said before is over. */
+static struct str running_since(const struct val *pod)
+{
+    struct str last = val_path_str(pod, "metadata.creationTimestamp");
+
+    VAL_EACH_ITEM (status, val_path(pod, "status.containerStatuses")) {
+        struct str at = val_path_str(status, "state.running.startedAt");
+
+        if (str_cmp(at, last) > 0)
+            last = at;
+    }
+    return last;
+}
+
+/* A warning about this very pod, and not about what it was before. */
+static bool is_fresh(const struct val *event, const struct val *pod)
+{
+    struct str uid = val_path_str(event, "involvedObject.uid");
+
+    return (!uid.n || str_eq(uid, kube_uid(pod))) &&
+           board_seconds_cmp(board_event_time(event), running_since(pod)) >= 0;
+}
+
+/* Why a pod is not ready: the scheduler's message, what its container waits for, a warning of now, or
+ * which containers are not ready. */
 static struct str pod_why(const struct fold *f, const struct val *pod)
 {
     const struct val *conditions = val_path(pod, "status.conditions");
     const struct val *scheduled = kube_condition(conditions, "PodScheduled");
-    const struct val *event;
+    const struct val *event = map_get(&f->index->events, kube_key_of(f->a, pod));
     struct str reason, message = STR_NULL;
+    bool waits;
 
     if (pod_is_ready(pod) && !kube_is_deleting(pod))
         return STR_NULL;
     if (str_is(val_as_str(val_get(scheduled, "status")), "False"))
         return val_as_str(val_get(scheduled, "message"));
-    event = map_get(&f->index->events, kube_key_of(f->a, pod));
-    if (event)
+    waits = pod_first_trouble(f->a, pod, &reason, &message);
+    if (waits && !kube_is_deleting(pod) && !str_ends(message, STR(": ")))
+        return message;
+    if (event && is_fresh(event, pod))
         return val_as_str(val_get(event, "message"));
-    return pod_first_trouble(f->a, pod, &reason, &message) ? message : STR_NULL;
+    return waits ? STR_NULL : val_as_str(val_get(kube_condition(conditions, "Ready"), "message"));
 }
 
 static bool pod_holds(const struct val *pod)
@@ -196,29 +224,66 @@ static void add_held_up(struct fold *f, const struct board_cluster *entry,
 
         missing += MAX_OF(wanted - pods, 0);
     }
-    if (entry->warning && missing)
+    if (entry->warning && missing && !board_is_over(entry))
         vec_push(out, a,
                  val_obj(a, "what", val_textf(a, "RayCluster %.*s", STR_ARG(cluster->name)),
                          "count", val_int(a, missing), "why", val_get(entry->warning, "message")));
 }
 
-static const struct val *head_of(struct fold *f, const struct board_cluster *entry)
+static const struct val *head_pod(const struct board_cluster *entry)
 {
-    struct arena *a = f->a;
     const struct board_group *heads = board_group_find(entry, STR(RAY_HEAD_GROUP));
-    const struct board_pod *head = NULL;
+    const struct val *head = NULL;
 
     for (size_t i = 0; heads && heads->pods && i < entry->pods.n; i++) {
-        const struct board_pod *pod = entry->pods.items[i];
+        const struct val *pod = entry->pods.items[i]->object;
 
-        if (str_is(kube_label(pod->object, RAY_LABEL_GROUP), RAY_HEAD_GROUP) &&
-            !kube_is_deleting(pod->object))
+        if (str_is(kube_label(pod, RAY_LABEL_GROUP), RAY_HEAD_GROUP) && !kube_is_deleting(pod))
             head = pod;
     }
-    return head ? val_obj(a, "pod", val_string(a, kube_name(head->object)), "ip",
-                          val_string(a, val_path_str(head->object, "status.podIP")), "ready",
-                          val_bool(head->ready))
-                : val_null();
+    return head;
+}
+
+/* "127.9.0.2:8265" of the head; a port that its container names otherwise wins. */
+static const struct val *head_address(struct arena *a, const struct val *pod, const char *scheme,
+                                      const char *port_name, int64_t port)
+{
+    struct str ip = val_path_str(pod, "status.podIP");
+
+    VAL_EACH_ITEM (item, val_path(pod, "spec.containers[0].ports")) {
+        if (str_is(val_as_str(val_get(item, "name")), port_name))
+            port = val_as_int(val_get(item, "containerPort"), port);
+    }
+    return ip.n ? val_textf(a, "%s%.*s:%lld", scheme, STR_ARG(ip), (long long)port) : NULL;
+}
+
+static const struct val *head_row(struct arena *a, const struct val *pod)
+{
+    return pod ? val_obj(a, "pod", val_string(a, kube_name(pod)), "ip",
+                         val_string(a, val_path_str(pod, "status.podIP")), "ready",
+                         val_bool(pod_is_ready(pod)), "dashboard",
+                         head_address(a, pod, "http://", "dashboard", 8265), "client",
+                         head_address(a, pod, "ray://", "client", 10001), "gcs",
+                         head_address(a, pod, "", "gcs-server", 6379))
+               : val_null();
+}
+
+/* What the head's container holds: "2.46.0-py311-all" of mobula://ray-2.46.0-py311-all; empty when it is not
+ * known, as on a real cluster. */
+static struct str environment_of(const struct val *pod)
+{
+    struct str id = val_path_str(pod, "status.containerStatuses[0].imageID");
+    struct str prefix = STR(RUNTIME_RAY_IMAGE_ID);
+
+    return str_starts(id, prefix) ? str_sub(id, prefix.n, id.n) : STR_NULL;
+}
+
+/* The Ray that runs, else the one that the cluster says. */
+static struct str running_version(struct str environment, struct str said)
+{
+    struct str version;
+
+    return environment.n && str_split(&environment, '-', &version) ? version : said;
 }
 
 /* `told`: of one cluster alone, for what is said in lines; its pods speak for themselves there. */
@@ -234,7 +299,8 @@ static const struct val *cluster_row(struct fold *f, const struct board_cluster 
     vec_push(&groups, a, group_row(f, entry, &cluster.head));
     for (size_t i = 0; i < cluster.n_groups; i++)
         vec_push(&groups, a, group_row(f, entry, &cluster.groups[i]));
-    const struct val *group_rows = array_of(a, &groups);
+    const struct val *group_rows = array_of(a, &groups), *head = head_pod(entry);
+    struct str environment = environment_of(head);
 
     add_demand(f, entry, &waiting);
     if (!told)
@@ -242,8 +308,9 @@ static const struct val *cluster_row(struct fold *f, const struct board_cluster 
     add_held_up(f, entry, &cluster, group_rows, &waiting);
     return val_obj(a, "namespace", val_string(a, cluster.ns), "name", val_string(a, cluster.name),
                    "state", val_string(a, val_path_str(entry->object, "status.state")),
-                   "rayVersion", val_string(a, cluster.ray_version), "head", head_of(f, entry),
-                   "groups", group_rows, "waiting", array_of(a, &waiting));
+                   "rayVersion", val_string(a, running_version(environment, cluster.ray_version)),
+                   "environment", environment.n ? val_string(a, environment) : NULL, "head",
+                   head_row(a, head), "groups", group_rows, "waiting", array_of(a, &waiting));
 }
 
 static const struct val *amount_text(struct arena *a, struct quantity q, enum quantity_form form)
@@ -381,7 +448,12 @@ static void pod_facts(struct fold *f, const struct board_pod *pod, rows *keys, r
     struct arena *a = f->a;
     const char *node = arena_c(a, val_path_str(pod->object, "spec.nodeName"));
     struct str status = pod_status_text(a, pod->object), why = pod_why(f, pod->object);
+    ptrdiff_t seconds = str_starts(status, STR("installing ")) ? str_find(status, '(') : -1;
 
+    if (seconds > 0) { /* how long it takes is said elsewhere: here it would be news all the time */
+        status = str_trim(str_sub(status, 0, (size_t)seconds));
+        why = STR_NULL;
+    }
     add_fact(a, keys, texts, val_textf(a, "pod %.*s", STR_ARG(kube_name(pod->object))),
              val_textf(a, "%.*s%s%s%s%s%.*s", STR_ARG(status), node[0] ? " on " : "", node,
                        pod->ready ? ", ready" : "", why.n ? ": " : "", STR_ARG(why)));

@@ -4,7 +4,8 @@
  * value is what `status -o json` prints, what the live view draws, and what the demo reads. A live view asks
  * for no more rows than it has lines.
  *
- *   {clusters: [{namespace, name, state, rayVersion, head: {pod, ip, ready},
+ *   {clusters: [{namespace, name, state, rayVersion, environment, head: {pod, ip, ready,
+ *                dashboard, client, gcs},
  *                groups: [{name, min, max, wanted, pods, ready, gpusPerPod}],
  *                waiting: [{what, count, why, verdict, source}]}],
  *    nodes: [{name, ready, gpuProduct, gpus, gpusUsed, cpu, cpuUsed, memory, memoryUsed,

@@ -6,6 +6,8 @@
 #include "kube/pod_view.h"
 #include "kube/raycluster.h"
 
+#define TIME_SECONDS_BYTES 19 /* of 2026-01-01T00:00:00 */
+
 #define GPU_RESOURCE "nvidia.com/gpu"
 
 static void set_ref(const struct val **slot, const struct val *v)
@@ -106,6 +108,7 @@ static void cluster_free(struct board_cluster *cluster)
 {
     val_unref(cluster->object);
     val_unref(cluster->warning);
+    val_unref(cluster->made);
     val_unref(cluster->autoscaler);
     for (size_t i = 0; i < cluster->groups.n; i++)
         free(cluster->groups.items[i].name);
@@ -117,7 +120,8 @@ static void cluster_free(struct board_cluster *cluster)
 
 static void cluster_forget_if_empty(struct board_index *index, struct board_cluster *cluster)
 {
-    if (cluster->object || cluster->warning || cluster->autoscaler || cluster->pods.n)
+    if (cluster->object || cluster->warning || cluster->made || cluster->autoscaler ||
+        cluster->pods.n)
         return;
     map_remove(&index->clusters, str_of(cluster->key));
     cluster_free(cluster);
@@ -387,7 +391,7 @@ static void node_drop(struct board_index *index, struct str name)
     node_forget_if_empty(index, node, name);
 }
 
-static struct str event_time(const struct val *event)
+struct str board_event_time(const struct val *event)
 {
     static const char *const names[] = {"lastTimestamp", "eventTime", "firstTimestamp"};
 
@@ -400,9 +404,15 @@ static struct str event_time(const struct val *event)
     return val_path_str(event, "metadata.creationTimestamp");
 }
 
+/* Some times of the API have fractions, some have none. */
+int board_seconds_cmp(struct str left, struct str right)
+{
+    return str_cmp(str_sub(left, 0, TIME_SECONDS_BYTES), str_sub(right, 0, TIME_SECONDS_BYTES));
+}
+
 static bool is_newer(const struct val *event, const struct val *old)
 {
-    return !old || str_cmp(event_time(old), event_time(event)) <= 0;
+    return !old || str_cmp(board_event_time(old), board_event_time(event)) <= 0;
 }
 
 static struct str about_key(struct arena *a, const struct val *event, const char *kind)
@@ -414,20 +424,47 @@ static struct str about_key(struct arena *a, const struct val *event, const char
     return kube_key(a, val_as_str(val_get(about, "namespace")), val_as_str(val_get(about, "name")));
 }
 
+static bool is_warning(const struct val *event)
+{
+    return str_is(val_as_str(val_get(event, "type")), "Warning");
+}
+
+/* What a reader asks for when a pod is not ready: not that it was scheduled, pulled or started. */
+static bool is_telling(const struct val *event)
+{
+    return is_warning(event) || str_is(val_as_str(val_get(event, "reason")), "Killing");
+}
+
+/* CreatedHeadPod, CreatedWorkerPod. */
+static bool is_made(const struct val *event)
+{
+    struct str reason = val_as_str(val_get(event, "reason"));
+
+    return str_starts(reason, STR("Created")) && str_ends(reason, STR("Pod"));
+}
+
+bool board_is_over(const struct board_cluster *cluster)
+{
+    return cluster->warning && cluster->made &&
+           board_seconds_cmp(board_event_time(cluster->warning), board_event_time(cluster->made)) <
+               0;
+}
+
 static void event_put(struct board_index *index, struct arena *a, const struct val *event)
 {
     struct str pod = about_key(a, event, "Pod"), cluster = about_key(a, event, "RayCluster");
 
-    if (pod.n && is_newer(event, map_get(&index->events, pod))) {
+    if (pod.n && is_telling(event) && is_newer(event, map_get(&index->events, pod))) {
         val_unref(map_set(&index->events, pod, (void *)(uintptr_t)val_ref(event)));
         pod_touch(index, pod, map_get(&index->pods, pod));
     }
-    if (!cluster.n || !str_is(val_as_str(val_get(event, "type")), "Warning"))
+    if (!cluster.n || !(is_warning(event) || is_made(event)))
         return;
     struct board_cluster *entry = cluster_of(index, cluster);
+    const struct val **last = is_warning(event) ? &entry->warning : &entry->made;
 
-    if (is_newer(event, entry->warning)) {
-        set_ref(&entry->warning, event);
+    if (is_newer(event, *last)) {
+        set_ref(last, event);
         cluster_touch(index, entry);
     }
 }
@@ -445,9 +482,9 @@ static void event_drop(struct board_index *index, struct arena *a, const struct 
 
     if (pod.n && is_event(event, map_get(&index->events, pod)))
         val_unref(map_remove(&index->events, pod));
-    if (!entry || !is_event(event, entry->warning))
+    if (!entry || !(is_event(event, entry->warning) || is_event(event, entry->made)))
         return;
-    set_ref(&entry->warning, NULL);
+    set_ref(is_event(event, entry->warning) ? &entry->warning : &entry->made, NULL);
     cluster_touch(index, entry);
     cluster_forget_if_empty(index, entry);
 }

@@ -31,9 +31,11 @@ struct board_group {
 };
 
 struct board_cluster {
-    char *key;                /* "ns/name" */
-    const struct val *object; /* NULL: pods or events name one that is not known */
-    const struct val *warning, *autoscaler;
+    char *key;                 /* "ns/name" */
+    const struct val *object;  /* NULL: pods or events name one that is not known */
+    const struct val *warning; /* the last one about it */
+    const struct val *made;    /* the last event about a pod that was made */
+    const struct val *autoscaler;
     VEC(struct board_pod *) pods; /* by age */
     VEC(struct board_group) groups;
     bool changed;
@@ -43,7 +45,7 @@ struct board_index {
     struct map clusters; /* "ns/name" -> struct board_cluster */
     struct map pods;     /* "ns/name" -> struct board_pod */
     struct map nodes;    /* name -> struct board_node */
-    struct map events;   /* "ns/pod" -> the last event about it */
+    struct map events;   /* "ns/pod" -> the last warning about it, or that it is being ended */
     struct map seen;     /* GPUs of a pod -> how many pods had so many, as a pointer */
     VEC(struct board_cluster *) by_name;
     bool tells;
@@ -54,3 +56,7 @@ struct board_index {
 struct resource_list board_pod_asks(struct arena *a, const struct val *pod);
 int board_pod_age_cmp(const struct val *left, const struct val *right);
 struct board_group *board_group_find(const struct board_cluster *cluster, struct str name);
+struct str board_event_time(const struct val *event); /* RFC 3339 */
+int board_seconds_cmp(struct str left, struct str right);
+/* Since its last warning a pod was made: what held it up does no longer. */
+bool board_is_over(const struct board_cluster *cluster);

@@ -258,9 +258,20 @@ static void print_cluster(struct text *t, const struct val *cluster)
     color(t, COLOR_BOLD);
     putf(t, "%s/%s", val_as_c(val_get(cluster, "namespace")), val_as_c(val_get(cluster, "name")));
     color(t, COLOR_OFF);
-    putf(t, "  Ray %s  head %s%s%s", val_as_c(val_get(cluster, "rayVersion")),
+    const char *environment = strchr(val_as_c(val_get(cluster, "environment")), '-');
+
+    putf(t, "  Ray %s%s%s%s  head %s%s%s", val_as_c(val_get(cluster, "rayVersion")),
+         environment ? " (" : "", environment ? environment + 1 : "", environment ? ")" : "",
          is_ready ? "ready" : "not ready", state[0] ? "  state " : "", state);
     end_line(t);
+    if (is_ready) {
+        color(t, COLOR_DIM);
+        putf(t, "dashboard %s  client %s  ray status --address %s",
+             val_as_c(val_get(head, "dashboard")), val_as_c(val_get(head, "client")),
+             val_as_c(val_get(head, "gcs")));
+        color(t, COLOR_OFF);
+        end_line(t);
+    }
     end_line(t);
     print_groups(t, cluster);
     print_waiting(t, cluster);

@@ -33,7 +33,8 @@ static const struct cmd_option options[] = {
     {"head-poll", 0, "TIME", "how often a head is asked for its demand (100ms)"},
     {"dashboard-port", 0, "PORT", "local port of Ray's dashboard and jobs (8265; 0: none)"},
     {"client-port", 0, "PORT", "local port of Ray's client server (10001; 0: none)"},
-    {"gcs-port", 0, "PORT", "local port of Ray's GCS (6379; 0: none)"},
+    {"gcs-port", 0, "PORT",
+     "local port of Ray's GCS (6379; 0: none); `ray status`: see mobula status"},
     {"api-port", 0, "PORT", "port of the Kubernetes API (any free one)"},
     {"detach", 'd', NULL, "run in the background"},
     {0},
@@ -284,6 +285,9 @@ static struct str usage_text(struct arena *a, const struct up_session *s,
     }
     if (client)
         buf_addf(&text, "# from Python: ray.init(\"ray://127.0.0.1:%d\")\n", client);
+    buf_adds(&text,
+             "# `ray status`, and every other cluster's dashboard: at the addresses that mobula "
+             "status names\n");
     if (s->ready_fd >= 0) /* in the foreground the view says it */
         add_limits(&text, up_limits(world));
     return arena_str(a, buf_str(&text));

@@ -42,7 +42,8 @@ static const char waiting_text[] =
     " conditions: [{type: PodScheduled, status: 'False', message: '0/1 nodes are available'}]}}";
 static const char event_text[] =
     "{metadata: {name: e}, involvedObject: {kind: Pod, namespace: default, name: c-two-worker-a},"
-    " lastTimestamp: '2026-01-01T00:00:03Z', reason: Pulling, message: Pulling image x}";
+    " lastTimestamp: '2026-01-01T00:00:03Z', type: Warning, reason: FailedMount, message: no "
+    "volume x}";
 static const char demand_text[] = "{default/c: {waiting: [{shape: {CPU: 16, GPU: 8}, count: 3, "
                                   "why: group two is at its maximum 2}]}}";
 
@@ -108,13 +109,103 @@ static void it_says_why_pods_wait(void **state)
     struct arena *a = arena_new();
     const struct val *board = example(a);
 
-    assert_string_equal(val_as_c(val_path(board, "pods[1].why")), "Pulling image x");
+    assert_string_equal(val_as_c(val_path(board, "pods[1].why")), "no volume x");
     assert_string_equal(val_as_c(val_path(board, "pods[2].why")), "0/1 nodes are available");
     assert_string_equal(val_as_c(val_path(board, "clusters[0].waiting[0].what")),
                         "{CPU 16, GPU 8}");
     assert_int_equal(val_path_int(board, "clusters[0].waiting[0].count", 0), 3);
     assert_string_equal(val_as_c(val_path(board, "clusters[0].waiting[1].what")),
                         "pod c-two-worker-b");
+    arena_free(a);
+}
+
+/* Only what holds now is a reason: not what was said of a pod of that name before, nor before its
+ * container ran, nor that all went well. */
+static void a_stale_event_is_no_reason(void **state)
+{
+    static const struct {
+        const char *status, *event, *why;
+    } rows[] = {
+        {"containerStatuses: [{name: w, state: {waiting: {reason: installing Ray 2.46.0 (4 s), "
+         "message:"
+         " Collecting x}}}]",
+         "lastTimestamp: '2026-01-01T00:09:00Z', type: Warning, message: old", "w: Collecting x"},
+        {"containerStatuses: [{name: w, state: {waiting: {reason: ContainerCreating}}}]",
+         "lastTimestamp: '2026-01-01T00:09:00Z', type: Warning, message: no volume x",
+         "no volume x"},
+        {"containerStatuses: [{name: w, state: {waiting: {reason: ContainerCreating}}}]",
+         "lastTimestamp: '2026-01-01T00:09:00Z', type: Normal, message: pulled", ""},
+        {"containerStatuses: [{name: w, state: {running: {startedAt: '2026-01-01T00:01:00Z'}}}],"
+         " conditions: [{type: Ready, status: 'False', message: 'not ready: [w]'}]",
+         "lastTimestamp: '2026-01-01T00:00:59Z', type: Warning, message: no volume x",
+         "not ready: [w]"},
+        {"containerStatuses: [{name: w, state: {running: {startedAt: '2026-01-01T00:01:00Z'}}}]",
+         "eventTime: '2026-01-01T00:01:00.5Z', type: Warning, message: probe failed",
+         "probe failed"},
+        {"containerStatuses: []",
+         "lastTimestamp: '2025-12-31T00:00:00Z', type: Warning, message: of another", ""},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct arena *a = arena_new();
+        struct board_index *index = board_index_new(false);
+        const struct val *pod = value(
+            a, arena_strf(
+                   a,
+                   "{metadata: {name: p, namespace: n, uid: u, creationTimestamp: "
+                   "'2026-01-01T00:00:00Z'}, spec: {nodeName: g}, status: {phase: Pending, %s}}",
+                   rows[i].status)
+                   .p);
+        const struct val *event =
+            value(a, arena_strf(a,
+                                "{metadata: {name: e}, reason: X, involvedObject: {kind: Pod, "
+                                "namespace: n, name: p, uid: u}, %s}",
+                                rows[i].event)
+                         .p);
+
+        board_index_put(index, BOARD_POD, pod);
+        board_index_put(index, BOARD_EVENT, event);
+        assert_string_equal(val_as_c(val_path(board_make(a, index, &BOARD_ALL), "pods[0].why")),
+                            rows[i].why);
+        board_index_put(index, BOARD_POD, val_set_path(a, pod, "metadata.uid", val_text(a, "v")));
+        if (strcmp(rows[i].why, val_as_c(val_get(event, "message"))) == 0)
+            assert_string_equal(val_as_c(val_path(board_make(a, index, &BOARD_ALL), "pods[0].why")),
+                                "");
+        board_index_free(index);
+        arena_free(a);
+    }
+}
+
+/* The headline's Ray is the one that runs; each head's addresses are named. */
+static void a_cluster_shows_what_runs_and_where(void **state)
+{
+    struct arena *a = arena_new();
+    struct board_index *index = example_index(a);
+    const struct val *board = board_make(a, index, &BOARD_ALL);
+    const struct val *head = value(a, head_text);
+    const struct val *ids = value(a, "[{name: h, imageID: 'mobula://ray-2.52.1-py312-all'}]");
+    struct board_style style = {0};
+    cleanup(buf_done) struct buf text = BUF_INIT(1u << 20);
+
+    assert_string_equal(val_as_c(val_path(board, "clusters[0].rayVersion")), "2.46.0");
+    assert_string_equal(val_as_c(val_path(board, "clusters[0].head.dashboard")),
+                        "http://127.9.0.2:8265");
+    assert_string_equal(val_as_c(val_path(board, "clusters[0].head.gcs")), "127.9.0.2:6379");
+    head = val_set_path(a, head, "status.containerStatuses", ids);
+    head = val_set_path(a, head, "spec.containers",
+                        value(a, "[{name: h, ports: [{name: dashboard, containerPort: 9000}]}]"));
+    board_index_put(index, BOARD_POD, head);
+    board = board_make(a, index, &BOARD_ALL);
+    assert_string_equal(val_as_c(val_path(board, "clusters[0].rayVersion")), "2.52.1");
+    assert_string_equal(val_as_c(val_path(board, "clusters[0].environment")), "2.52.1-py312-all");
+    assert_string_equal(val_as_c(val_path(board, "clusters[0].head.dashboard")),
+                        "http://127.9.0.2:9000");
+    board_print(a, board, &style, &text);
+    assert_non_null(strstr(buf_c(&text), "default/c  Ray 2.52.1 (py312-all)  head ready"));
+    assert_non_null(strstr(buf_c(&text), "dashboard http://127.9.0.2:9000  client "
+                                         "ray://127.9.0.2:10001  ray status --address "
+                                         "127.9.0.2:6379"));
+    board_index_free(index);
     arena_free(a);
 }
 
@@ -178,7 +269,7 @@ static void facts_tell_what_changed(void **state)
     assert_string_equal(fact(a, index, BOARD_CLUSTER, "default/c", "group two"),
                         "2 wanted, 2 pods, 0 ready");
     assert_string_equal(fact(a, index, BOARD_POD, "default/c-two-worker-a", "pod c-two-worker-a"),
-                        "Pending on gpu-1: Pulling image x");
+                        "Pending on gpu-1: no volume x");
     board_index_free(index);
     arena_free(a);
 }
@@ -367,6 +458,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_counts_pods_and_gpus),
         cmocka_unit_test(it_says_why_pods_wait),
+        cmocka_unit_test(a_stale_event_is_no_reason),
+        cmocka_unit_test(a_cluster_shows_what_runs_and_where),
         cmocka_unit_test(it_is_drawn_within_its_width),
         cmocka_unit_test(an_empty_world_has_a_board_too),
         cmocka_unit_test(facts_tell_what_changed),

@@ -222,8 +222,10 @@ static const struct val *with_head_ready(struct pass *p, const struct val *list)
     if (str_is(status, "True") && !reason.n)
         reason = STR("HeadPodRunningAndReady");
     if (str_is(reason, "ContainersNotReady") && pod_first_trouble(p->a, pod, &trouble, &detail)) {
-        reason = trouble;
-        message = arena_strf(p->a, "%.*s; %.*s", STR_ARG(message), STR_ARG(detail));
+        bool is_word = is_reason(trouble);
+        reason = is_word ? trouble : reason;
+        message =
+            arena_strf(p->a, "%.*s; %.*s", STR_ARG(message), STR_ARG(is_word ? detail : trouble));
     }
     return set_condition(p, list, "HeadPodReady", status.p ? status.p : "Unknown", reason, message);
 }
