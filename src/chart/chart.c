@@ -92,6 +92,9 @@ static const struct val *fault_tolerance(struct arena *a, const struct chart_rul
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
         if (chart_truth(val_get(own, names[i])))
             out = val_set(a, out, names[i], val_get(own, names[i]));
+    if (!val_get(out, "redisAddress")) /* quoted, whatever it is: null stays null */
+        out = val_set(a, out, "redisAddress",
+                      val_get(own, "redisAddress") ? val_get(own, "redisAddress") : val_null());
     return out;
 }
 

@@ -2,89 +2,8 @@
  *
  * Helm itself checks neither (the chart ships no schema): a wrong type shows only when Kubernetes
  * refuses the object, a typing error never. */
-#include "chart/internal.h"
+#include "chart/keys.h"
 #include "kube/quantity.h"
-
-enum want {
-    WANT_MAP,       /* of the members listed */
-    WANT_ANY_MAP,   /* passed on as it is */
-    WANT_TEXTS,     /* map of scalars */
-    WANT_GROUPS,    /* map of worker groups */
-    WANT_MAPS,      /* list of maps */
-    WANT_WORDS,     /* list of scalars */
-    WANT_ENV,       /* list of maps; an empty map is the chart's own default */
-    WANT_RESOURCES, /* {limits, requests}: maps of quantities */
-    WANT_TEXT,      /* text only: a number would lose its form */
-    WANT_SCALAR,    /* text or a number */
-    WANT_INT,       /* whole number that fits 32 bits */
-    WANT_COUNT,     /* the same, not negative */
-    WANT_BOOL,
-    WANT_IF, /* true or false, as text too */
-    WANT_ANY,
-    _WANT_MAX
-};
-
-struct known {
-    const char *name;
-    enum want want;
-    int since; /* 1.<since>; 0: always */
-    const struct known *members;
-};
-
-static const struct known image_keys[] = {
-    {"repository", WANT_TEXT}, {"tag", WANT_SCALAR}, {"pullPolicy", WANT_TEXT}, {NULL}};
-static const struct known common_keys[] = {{"containerEnv", WANT_ENV}, {NULL}};
-static const struct known service_keys[] = {{"type", WANT_TEXT}, {NULL}};
-
-#define POD_KEYS                                                                                   \
-    {"image", WANT_MAP, 0, image_keys}, {"labels", WANT_TEXTS}, {"annotations", WANT_TEXTS},       \
-        {"serviceAccountName", WANT_TEXT}, {"rayStartParams", WANT_TEXTS},                         \
-        {"initArgs", WANT_TEXTS}, {"containerEnv", WANT_ENV}, {"envFrom", WANT_MAPS},              \
-        {"ports", WANT_MAPS}, {"resources", WANT_RESOURCES}, {"nodeSelector", WANT_TEXTS},         \
-        {"tolerations", WANT_MAPS}, {"affinity", WANT_ANY_MAP}, {"securityContext", WANT_ANY_MAP}, \
-        {"volumes", WANT_MAPS}, {"volumeMounts", WANT_MAPS}, {"sidecarContainers", WANT_MAPS},     \
-        {"initContainers", WANT_MAPS}, {"command", WANT_WORDS}, {"args", WANT_WORDS},              \
-        {"lifecycle", WANT_ANY_MAP}, {"restartPolicy", WANT_TEXT, 2},                              \
-        {"priorityClassName", WANT_TEXT, 2}, {"priority", WANT_INT, 2},                            \
-        {"podSecurityContext", WANT_ANY_MAP, 2}, {"dnsConfig", WANT_ANY_MAP, 3},                   \
-        {"topologySpreadConstraints", WANT_MAPS, 3}, {"runtimeClassName", WANT_TEXT, 6},           \
-    {                                                                                              \
-        "resourceClaims", WANT_MAPS, 6                                                             \
-    }
-#define COUNT_KEYS                                                                                 \
-    {"replicas", WANT_COUNT}, {"minReplicas", WANT_COUNT}, {"maxReplicas", WANT_COUNT},            \
-        {"numOfHosts", WANT_COUNT},                                                                \
-    {                                                                                              \
-        "disabled", WANT_BOOL                                                                      \
-    }
-
-static const struct known head_keys[] = {POD_KEYS,
-                                         {"rayVersion", WANT_TEXT},
-                                         {"enableInTreeAutoscaling", WANT_IF},
-                                         {"autoscalerOptions", WANT_ANY_MAP},
-                                         {"headService", WANT_ANY_MAP},
-                                         {NULL}};
-static const struct known worker_keys[] = {POD_KEYS, COUNT_KEYS, {"groupName", WANT_TEXT}, {NULL}};
-static const struct known group_keys[] = {POD_KEYS, COUNT_KEYS, {NULL}};
-static const struct known fault_tolerance_keys[] = {{"enabled", WANT_BOOL},
-                                                    {"redisAddress", WANT_TEXT},
-                                                    {"externalStorageNamespace", WANT_TEXT},
-                                                    {"redisPassword", WANT_ANY_MAP},
-                                                    {"redisUsername", WANT_ANY_MAP},
-                                                    {NULL}};
-static const struct known top_keys[] = {{"image", WANT_MAP, 0, image_keys},
-                                        {"nameOverride", WANT_SCALAR},
-                                        {"fullnameOverride", WANT_SCALAR},
-                                        {"imagePullSecrets", WANT_MAPS},
-                                        {"annotations", WANT_TEXTS},
-                                        {"common", WANT_MAP, 0, common_keys},
-                                        {"head", WANT_MAP, 0, head_keys},
-                                        {"worker", WANT_MAP, 0, worker_keys},
-                                        {"additionalWorkerGroups", WANT_GROUPS, 0, group_keys},
-                                        {"service", WANT_MAP, 0, service_keys},
-                                        {"gcsFaultTolerance", WANT_MAP, 5, fault_tolerance_keys},
-                                        {"global", WANT_ANY}, /* Helm's own */
-                                        {NULL}};
 
 static const char *const wanted_texts[_WANT_MAX] = {
     [WANT_MAP] = "a map",
@@ -133,7 +52,7 @@ static bool read_int(const struct val *v, int64_t *ret)
     return true;
 }
 
-static bool has_type(const struct val *v, enum want want)
+static bool has_type(const struct val *v, enum chart_want want)
 {
     int64_t number;
 
@@ -184,6 +103,7 @@ static struct str shown(struct arena *a, const struct val *v)
 
 struct check {
     struct arena *a;
+    enum chart_role role; /* of the group that is looked at */
     const struct chart_rules *rules;
     struct chart_warnings *warnings;
     struct err *err;
@@ -195,16 +115,16 @@ static int wrong(struct check *c, struct str path, const char *expected, const s
                      STR_ARG(shown(c->a, found)));
 }
 
-static void warn_unknown(struct check *c, const struct known *keys, struct str path,
+static void warn_unknown(struct check *c, const struct chart_key *keys, struct str path,
                          struct str parent, struct str key)
 {
-    const struct known *nearest = NULL;
+    const struct chart_key *nearest = NULL;
     unsigned best = 4;
 
-    for (const struct known *k = keys; k->name; k++) {
+    for (const struct chart_key *k = keys; k->name; k++) {
         unsigned distance = str_distance(key, str_of(k->name));
 
-        if (k->since <= c->rules->minor && distance < best && distance < key.n) {
+        if (chart_key_is_read(k, c->rules, c->role) && distance < best && distance < key.n) {
             best = distance;
             nearest = k;
         }
@@ -221,7 +141,7 @@ static struct str path_of(struct check *c, struct str parent, struct str key)
     return parent.n ? arena_strf(c->a, "%.*s.%.*s", STR_ARG(parent), STR_ARG(key)) : key;
 }
 
-static int check_map(struct check *c, const struct known *keys, struct str path,
+static int check_map(struct check *c, const struct chart_key *keys, struct str path,
                      const struct val *map);
 
 static int check_texts(struct check *c, struct str path, const struct val *map)
@@ -235,8 +155,16 @@ static int check_texts(struct check *c, struct str path, const struct val *map)
     return 0;
 }
 
-static int check_groups(struct check *c, const struct known *keys, struct str path,
-                        const struct val *map)
+static int check_group(struct check *c, enum chart_role role, struct str path,
+                       const struct val *group)
+{
+    c->role = role;
+    int rc = check_map(c, chart_group_keys, path, group);
+    c->role = CHART_HEAD;
+    return rc;
+}
+
+static int check_groups(struct check *c, struct str path, const struct val *map)
 {
     for (size_t i = 0; i < val_len(map); i++) {
         const struct val *group = val_member_at(map, i);
@@ -246,7 +174,7 @@ static int check_groups(struct check *c, const struct known *keys, struct str pa
             continue;
         if (!val_is(group, VAL_OBJECT))
             return wrong(c, group_path, "a map (a worker group)", group);
-        int rc = check_map(c, keys, group_path, group);
+        int rc = check_group(c, CHART_EXTRA, group_path, group);
 
         if (rc < 0)
             return rc;
@@ -292,19 +220,21 @@ static int check_resources(struct check *c, struct str path, const struct val *r
     return 0;
 }
 
-static int check_value(struct check *c, const struct known *known, struct str path,
+static int check_value(struct check *c, const struct chart_key *known, struct str path,
                        const struct val *v)
 {
     if (val_is(v, VAL_NULL))
         return 0;
     if (!has_type(v, known->want))
         return wrong(c, path, wanted_texts[known->want], v);
+    if (known->want == WANT_MAP && known->members == chart_group_keys)
+        return check_group(c, str_is(path, "head") ? CHART_HEAD : CHART_WORKER, path, v);
     if (known->want == WANT_MAP)
         return check_map(c, known->members, path, v);
     if (known->want == WANT_TEXTS)
         return check_texts(c, path, v);
     if (known->want == WANT_GROUPS)
-        return check_groups(c, known->members, path, v);
+        return check_groups(c, path, v);
     if (known->want == WANT_RESOURCES)
         return check_resources(c, path, v);
     if (known->want == WANT_MAPS || known->want == WANT_WORDS || known->want == WANT_ENV)
@@ -312,14 +242,15 @@ static int check_value(struct check *c, const struct known *known, struct str pa
     return 0;
 }
 
-static int check_map(struct check *c, const struct known *keys, struct str path,
+static int check_map(struct check *c, const struct chart_key *keys, struct str path,
                      const struct val *map)
 {
     for (size_t i = 0; i < val_len(map); i++) {
         struct str key = val_key_at(map, i), key_path = path_of(c, path, key);
-        const struct known *known = keys;
+        const struct chart_key *known = keys;
 
-        while (known->name && (!str_is(key, known->name) || known->since > c->rules->minor))
+        while (known->name &&
+               (!str_is(key, known->name) || !chart_key_is_read(known, c->rules, c->role)))
             known++;
         if (!known->name) {
             warn_unknown(c, keys, key_path, path, key);
@@ -338,7 +269,7 @@ int chart_check(struct arena *a, const struct chart_rules *rules, const struct v
 {
     struct check c = {.a = a, .rules = rules, .warnings = warnings, .err = err};
 
-    return check_map(&c, top_keys, STR_NULL, values);
+    return check_map(&c, chart_top_keys, STR_NULL, values);
 }
 
 /* --- bounds that do not fit each other, after defaults */

@@ -1,64 +1,26 @@
 /* The head group and the worker groups: one pod template each, made the same way.
  *
- * A template's blocks are rows of a table: where a block goes, which value feeds it, and when it is
- * written. Source of the rows: what the charts print (tests/golden/chart). */
-#include "chart/internal.h"
+ * A template's blocks are rows of the table in keys.c: where a block goes, which value feeds it, and
+ * when it is written. */
+#include "chart/keys.h"
 
-enum place { IN_CONTAINER, IN_POD, IN_METADATA };
-/* When a block is written though its value is empty. */
-enum empties {
-    NEVER,        /* in no version */
-    KEPT,         /* where the version keeps empty blocks (null, {} or []) */
-    KEPT_WORKERS, /* the same, ports of workers only */
-};
-
-static const struct block {
-    enum place place;
-    const char *name;  /* in the template */
-    const char *value; /* in the values */
-    enum empties empties;
-    int since; /* 1.<since> */
-} blocks[] = {
-    {IN_CONTAINER, "volumeMounts", "volumeMounts", NEVER, 1},
-    {IN_CONTAINER, "resources", "resources", KEPT, 1},
-    {IN_CONTAINER, "securityContext", "securityContext", KEPT, 1},
-    {IN_CONTAINER, "envFrom", "envFrom", NEVER, 1},
-    {IN_CONTAINER, "ports", "ports", KEPT_WORKERS, 1},
-    {IN_CONTAINER, "lifecycle", "lifecycle", NEVER, 1},
-    {IN_CONTAINER, "command", "command", NEVER, 1},
-    {IN_CONTAINER, "args", "args", NEVER, 1},
-    {IN_POD, "serviceAccountName", "serviceAccountName", NEVER, 1},
-    {IN_POD, "initContainers", "initContainers", NEVER, 1},
-    {IN_POD, "volumes", "volumes", NEVER, 1},
-    {IN_POD, "affinity", "affinity", KEPT, 1},
-    {IN_POD, "tolerations", "tolerations", KEPT, 1},
-    {IN_POD, "nodeSelector", "nodeSelector", KEPT, 1},
-    {IN_POD, "restartPolicy", "restartPolicy", NEVER, 2},
-    {IN_POD, "priorityClassName", "priorityClassName", NEVER, 2},
-    {IN_POD, "priority", "priority", NEVER, 2},
-    {IN_POD, "securityContext", "podSecurityContext", NEVER, 2},
-    {IN_POD, "dnsConfig", "dnsConfig", NEVER, 3},
-    {IN_POD, "topologySpreadConstraints", "topologySpreadConstraints", NEVER, 4},
-    {IN_POD, "runtimeClassName", "runtimeClassName", NEVER, 6},
-    {IN_POD, "resourceClaims", "resourceClaims", NEVER, 6},
-    {IN_METADATA, "annotations", "annotations", KEPT, 1},
-};
-
-static const struct val *with_blocks(const struct chart_part *part, enum place place, bool is_head,
-                                     const struct val *own, const struct val *into)
+static const struct val *with_blocks(const struct chart_part *part, enum chart_place place,
+                                     enum chart_role role, const struct val *own,
+                                     const struct val *into)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(blocks); i++) {
-        const struct block *block = &blocks[i];
-        const struct val *value = val_get(own, block->value);
-        bool keeps = (block->empties == KEPT && part->rules->keeps_empty) ||
-                     (block->empties == KEPT_WORKERS && part->rules->keeps_ports && !is_head);
+    for (const struct chart_key *key = chart_group_keys; key->name; key++) {
+        const struct val *value = val_get(own, key->name);
+        const char *name = key->written ? key->written : key->name;
+        bool keeps =
+            (key->empties == KEPT && part->rules->keeps_empty) ||
+            (key->empties == KEPT_WORKERS && part->rules->keeps_ports && role != CHART_HEAD);
 
-        if (block->place != place || block->since > part->rules->minor)
+        if (key->place != place || !chart_key_is_read(key, part->rules, role))
             continue;
         if (chart_truth(value))
-            into = val_set(part->a, into, block->name, chart_plain_numbers(part->a, value));
+            into = val_set(part->a, into, name, chart_plain_numbers(part->a, value));
         else if (keeps)
-            into = val_set(part->a, into, block->name, value ? value : val_null());
+            into = val_set(part->a, into, name, value ? value : val_null());
     }
     return into;
 }
@@ -113,17 +75,25 @@ static const struct val *filled_resources(struct arena *a)
     return val_obj(a, "limits", amount, "requests", amount);
 }
 
+/* The group's own and the common ones; where both have a key, the later of the template wins. */
+static const struct val *with_labels(const struct chart_part *part, const struct val *own)
+{
+    return part->rules->own_labels_win ? val_merge(part->a, part->labels, own)
+                                       : val_merge(part->a, own, part->labels);
+}
+
 static const struct val *pod_template(const struct chart_part *part, const struct val *own,
-                                      const char *path, bool is_head)
+                                      const char *path, enum chart_role role)
 {
     struct arena *a = part->a;
     const struct val *pull_secrets = val_get(part->values, "imagePullSecrets");
-    const struct val *ray = val_obj(a, "name", val_text(a, is_head ? "ray-head" : "ray-worker"));
+    const struct val *ray =
+        val_obj(a, "name", val_text(a, role == CHART_HEAD ? "ray-head" : "ray-worker"));
     const struct val *containers = val_empty_array(), *pod = val_empty_object(), *metadata;
 
     ray = with_image(part, own, path, ray);
     ray = with_env(part, own, ray);
-    ray = with_blocks(part, IN_CONTAINER, is_head, own, ray);
+    ray = with_blocks(part, IN_CONTAINER, role, own, ray);
     containers = val_append(a, containers, ray);
     VAL_EACH_ITEM (sidecar, val_get(own, "sidecarContainers")) {
         containers = val_append(a, containers, chart_plain_numbers(a, sidecar));
@@ -131,10 +101,10 @@ static const struct val *pod_template(const struct chart_part *part, const struc
     pod = val_set(a, pod, "containers", containers);
     if (chart_truth(pull_secrets) || part->rules->keeps_empty)
         pod = val_set(a, pod, "imagePullSecrets", pull_secrets ? pull_secrets : val_null());
-    pod = with_blocks(part, IN_POD, is_head, own, pod);
-    metadata = with_blocks(part, IN_METADATA, is_head, own, val_empty_object());
+    pod = with_blocks(part, IN_POD, role, own, pod);
+    metadata = with_blocks(part, IN_METADATA, role, own, val_empty_object());
     metadata = val_set(a, metadata, "labels",
-                       val_merge(a, chart_plain_numbers(a, val_get(own, "labels")), part->labels));
+                       with_labels(part, chart_plain_numbers(a, val_get(own, "labels"))));
     return val_obj(a, "metadata", metadata, "spec", pod);
 }
 
@@ -164,17 +134,26 @@ static const struct val *ray_start_params(const struct chart_part *part, const s
     return val_len(out) == 0 && part->rules->omits_params ? NULL : out;
 }
 
+/* NULL: the version leaves an empty one out. */
+static const struct val *service_type(const struct chart_part *part)
+{
+    const struct val *type = val_path(part->values, "service.type");
+
+    if (chart_truth(type))
+        return type;
+    return part->rules->omits_service_type ? NULL : val_null();
+}
+
 const struct val *chart_head(const struct chart_part *part)
 {
     struct arena *a = part->a;
     const struct val *own = val_get(part->values, "head");
     const struct val *service = val_get(own, "headService");
-    const struct val *type = val_path(part->values, "service.type");
 
     return val_obj(a, "headService", chart_truth(service) ? chart_plain_numbers(a, service) : NULL,
-                   "serviceType", type ? type : val_null(), "rayStartParams",
+                   "serviceType", service_type(part), "rayStartParams",
                    ray_start_params(part, own, "head"), "template",
-                   pod_template(part, own, "head", true));
+                   pod_template(part, own, "head", CHART_HEAD));
 }
 
 /* An unquoted number in a template: text of digits is a number again. */
@@ -193,24 +172,26 @@ static const struct val *count(const struct chart_part *part, const struct val *
 #define NO_MAXIMUM INT32_MAX /* the chart's own default, and what it makes of maxReplicas: 0 */
 
 static const struct val *worker_group(const struct chart_part *part, struct str name,
-                                      const struct val *own, const char *path, bool is_additional)
+                                      const struct val *own, const char *path, enum chart_role role)
 {
     struct arena *a = part->a;
     const struct val *replicas = val_get(own, "replicas"), *max = val_get(own, "maxReplicas");
 
-    if (part->rules->fills_resources && is_additional && !chart_truth(val_get(own, "resources")))
+    if (part->rules->fills_resources && role == CHART_EXTRA &&
+        !chart_truth(val_get(own, "resources")))
         own = val_set(a, own, "resources", filled_resources(a));
     if (max && !chart_truth(max) && !val_is(max, VAL_NULL))
         chart_warn(a, part->warnings,
                    "%s.maxReplicas: the chart turns 0 into %d (no limit); "
                    "use %s.disabled=true to switch the group off",
                    path, NO_MAXIMUM, path);
-    return val_obj(
-        a, "groupName", val_string(a, name), "rayStartParams", ray_start_params(part, own, path),
-        "replicas", replicas && !val_is(replicas, VAL_NULL) ? count(part, replicas, 0) : val_null(),
-        "minReplicas", count(part, val_get(own, "minReplicas"), 0), "maxReplicas",
-        count(part, max, NO_MAXIMUM), "numOfHosts", count(part, val_get(own, "numOfHosts"), 1),
-        "template", pod_template(part, own, path, false));
+    return val_obj(a, "groupName", name.n ? val_string(a, name) : val_null(), "rayStartParams",
+                   ray_start_params(part, own, path), "replicas",
+                   replicas && !val_is(replicas, VAL_NULL) ? count(part, replicas, 0) : val_null(),
+                   "minReplicas", count(part, val_get(own, "minReplicas"), 0), "maxReplicas",
+                   count(part, max, NO_MAXIMUM), "numOfHosts",
+                   count(part, val_get(own, "numOfHosts"), 1), "template",
+                   pod_template(part, own, path, role));
 }
 
 static const struct val *with_default_group(const struct chart_part *part, const struct val *groups)
@@ -220,7 +201,7 @@ static const struct val *with_default_group(const struct chart_part *part, const
 
     if (!own || val_is_true(val_get(own, "disabled")))
         return groups;
-    return val_append(part->a, groups, worker_group(part, name, own, "worker", false));
+    return val_append(part->a, groups, worker_group(part, name, own, "worker", CHART_WORKER));
 }
 
 const struct val *chart_worker_groups(const struct chart_part *part)
@@ -238,7 +219,9 @@ const struct val *chart_worker_groups(const struct chart_part *part)
             continue;
         struct str path = arena_strf(part->a, "additionalWorkerGroups.%.*s", STR_ARG(name));
 
-        groups = val_append(part->a, groups, worker_group(part, name, own, path.p, true));
+        groups = val_append(part->a, groups, worker_group(part, name, own, path.p, CHART_EXTRA));
     }
-    return part->rules->default_last ? with_default_group(part, groups) : groups;
+    if (part->rules->default_last)
+        groups = with_default_group(part, groups);
+    return val_len(groups) ? groups : val_null();
 }

@@ -7,15 +7,17 @@
 /* What a published version of the chart does. One row a version: chart/version.c. */
 struct chart_rules {
     const char *version;
-    int minor;            /* 1.<minor>: the schema's "since" */
-    bool names_namespace; /* metadata.namespace is written */
-    bool default_last;    /* the default worker group comes after the additional ones */
-    bool keeps_empty;     /* unset blocks are written as null, {} or [] */
-    bool keeps_env;       /* env: null when there is none */
-    bool keeps_ports;     /* ports: null on workers when there are none */
-    bool omits_params;    /* rayStartParams is left out when empty */
-    bool fills_resources; /* additional groups without resources get 1 CPU, 1Gi */
-    const char *defaults; /* JSON, merged over the rows' common defaults */
+    int minor;               /* 1.<minor>: the schema's "since" */
+    bool names_namespace;    /* metadata.namespace is written */
+    bool default_last;       /* the default worker group comes after the additional ones */
+    bool keeps_empty;        /* unset blocks are written as null, {} or [] */
+    bool keeps_env;          /* env: null when there is none */
+    bool keeps_ports;        /* ports: null on workers when there are none */
+    bool omits_params;       /* rayStartParams is left out when empty */
+    bool own_labels_win;     /* over the common ones, in a group */
+    bool omits_service_type; /* serviceType is left out when empty */
+    bool fills_resources;    /* additional groups without resources get 1 CPU, 1Gi */
+    const char *defaults;    /* JSON, merged over the rows' common defaults */
 };
 
 const struct chart_rules *chart_rules_of(struct str version); /* NULL: not supported */

@@ -36,12 +36,13 @@ static const char common_defaults[] =
 
 #define TAG(tag)       "{\"image\":{\"tag\":\"" tag "\"}"
 #define NO_HEAD_PARAMS "\"head\":{\"rayStartParams\":null}"
-#define GIB_SIZES                                                                                  \
+#define NEWER_SIZES                                                                                \
     "\"head\":{\"rayStartParams\":null," RESOURCES(                                                \
         "\"1\"", "5Gi") "},"                                                                       \
-                        "\"additionalWorkerGroups\":{\"smallGroup\":{" RESOURCES(                  \
-                            "1", "1Gi") "}},"                                                      \
-                                        "\"worker\":{" RESOURCES("\"1\"", "1Gi")
+                        "\"worker\":{\"maxReplicas\":5," RESOURCES(                                \
+                            "\"1\"", "1Gi") "},"                                                   \
+                                            "\"additionalWorkerGroups\":{\"smallGroup\":{"         \
+                                            "\"maxReplicas\":5," RESOURCES("1", "1Gi") "}}"
 
 static const struct chart_rules versions[] = {
     {.version = "1.1.0",
@@ -58,25 +59,33 @@ static const struct chart_rules versions[] = {
      .defaults = TAG("2.41.0") "," NO_HEAD_PARAMS "}"},
     {.version = "1.4.2",
      .minor = 4,
+     .own_labels_win = true,
+     .omits_service_type = true,
      .names_namespace = true,
      .defaults = TAG("2.46.0") "," NO_HEAD_PARAMS "}"},
     {.version = "1.5.2",
      .minor = 5,
+     .own_labels_win = true,
+     .omits_service_type = true,
      .omits_params = true,
      .names_namespace = true,
      .defaults = TAG("2.46.0") "," NO_HEAD_PARAMS "}"},
     {.version = "1.6.2",
      .minor = 6,
+     .own_labels_win = true,
+     .omits_service_type = true,
      .omits_params = true,
      .names_namespace = true,
      .fills_resources = true,
-     .defaults = TAG("2.52.0") "," GIB_SIZES "}}"},
+     .defaults = TAG("2.52.0") "," NEWER_SIZES "}"},
     {.version = "1.7.0",
      .minor = 7,
+     .own_labels_win = true,
+     .omits_service_type = true,
      .omits_params = true,
      .names_namespace = true,
      .fills_resources = true,
-     .defaults = TAG("2.52.0") "," GIB_SIZES ",\"maxReplicas\":5}}"},
+     .defaults = TAG("2.52.0") "," NEWER_SIZES "}"},
 };
 
 const struct chart_rules *chart_rules_of(struct str version)

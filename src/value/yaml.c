@@ -531,6 +531,8 @@ int val_parse_yaml(struct arena *a, const char *name, struct str text, const str
     int r = parse_documents(mine, name, text, &docs, err);
     if (r < 0)
         return r;
+    while (docs.items.n > 1 && val_is(docs.items.items[docs.items.n - 1], VAL_NULL))
+        docs.items.n--; /* a "---" at the end begins nothing */
     if (docs.items.n > 1)
         return err_set(err, ERR_BAD_REQUEST,
                        "%s: %zu documents where one was expected (split at ---)", name,

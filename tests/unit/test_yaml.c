@@ -267,6 +267,14 @@ static void streams_hold_documents(void **state)
     assert_int_equal(val_parse_yaml(a, "f.yaml", STR("a: 1\n---\nb: 2\n"), &v, &err),
                      -(int)ERR_BAD_REQUEST);
     assert_non_null(strstr(err.text, "2 documents where one was expected"));
+    static const char *const ends[] = {"a: 1\n---\n", "---\na: 1\n---\n---\n# none\n",
+                                       "a: 1\n...\n", "# first\n---\na: 1\n---"};
+    for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+        assert_int_equal(val_parse_yaml(a, "f.yaml", str_of(ends[i]), &v, &err), 0);
+        assert_int_equal(val_as_int(val_get(v, "a"), 0), 1);
+    }
+    assert_int_equal(val_parse_yaml(a, "f.yaml", STR("---\n---\nb: 2\n"), &v, &err),
+                     -(int)ERR_BAD_REQUEST);
     arena_free(a);
 }
 
