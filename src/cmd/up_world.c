@@ -5,6 +5,7 @@
  * Everything lives on one loop in one process: API server, node, operator, local ports, view. The
  * operator goes first when stopping, so that nobody replaces the pods that end. */
 #include "apiserver/apiserver.h"
+#include "cmd/stale.h"
 #include "cmd/sync.h"
 #include "cmd/up.h"
 #include "cmd/view.h"
@@ -344,6 +345,14 @@ static void look_at_disk(void *ctx)
     w->refused = refused;
 }
 
+static void pod_is_stale(void *ctx, struct str pod, const char *why)
+{
+    struct up_world *w = ctx;
+
+    view_say(w->view, "pod %.*s is made anew: %s", STR_ARG(pod), why);
+}
+
+/* The clusters first: the node then starts no pod that they would not make any more. */
 static int start_all(struct up_world *w, struct err *err)
 {
     int rc = find_places(w, err);
@@ -353,11 +362,13 @@ static int start_all(struct up_world *w, struct err *err)
     if (rc < 0)
         return rc;
     w->view = view_new(w->loop, w->api, w->start->state, w->start->on_terminal);
-    rc = start_runtime(w, err);
+    rc = apply_wanted(w, err);
+    if (rc == 0)
+        rc = stale_pods_remove(w->loop, w->api, w->a, pod_is_stale, w, err);
+    if (rc == 0)
+        rc = start_runtime(w, err);
     if (rc == 0)
         rc = start_operator(w, err);
-    if (rc == 0)
-        rc = apply_wanted(w, err);
     if (rc < 0)
         return rc;
     start_forwards(w);

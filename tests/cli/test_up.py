@@ -168,6 +168,31 @@ def test_new_values(w):
           and group_of(board, "cpuWG")["wanted"] == 2 and len(board["clusters"]) == 1, board)
 
 
+def names_of(board):
+    return sorted(p["name"] for p in board["pods"]) if board else []
+
+
+def test_another_spec(w):
+    """Pods that ended with `down` are made from the spec that is there at the next `up`, others come back."""
+    def workers(board):
+        return [n for n in names_of(board) if "worker" in n]
+    before = w.wait(lambda b: len(workers(b)) == 2)
+    w.run("down")
+    w.up("-f", VALUES, "--set", "worker.maxReplicas=7,worker.minReplicas=2", "--idle-timeout", "30s")
+    board = w.wait(lambda b: len(workers(b)) == 2)
+    check("the same values: the same pods", names_of(board) == names_of(before), names_of(before), names_of(board))
+    w.run("down")
+    w.up("-f", VALUES, "--set", "worker.maxReplicas=7,worker.minReplicas=2,worker.annotations.a=b", "--idle-timeout", "30s")
+    board = w.wait(lambda b: len(workers(b)) == 2 and not set(workers(b)) & set(workers(before)))
+    check("other workers: the workers are made anew, the head is not", head_of(board) == head_of(before)
+          and not set(workers(board)) & set(workers(before)), names_of(before), names_of(board))
+    w.run("down")
+    w.up("-f", VALUES, "--set", "worker.maxReplicas=7,worker.minReplicas=2,image.tag=2.47.0-py311", "--idle-timeout", "30s")
+    later = w.wait(lambda b: len(workers(b)) == 2 and head_of(b))
+    check("another image: all of them", later and not set(names_of(later)) & set(names_of(board)), names_of(board),
+          names_of(later))
+
+
 def test_killed(w):
     pid = w.pid()
     os.kill(pid, signal.SIGKILL)
@@ -221,6 +246,7 @@ def main():
             test_port_without_head(w)
             test_down_and_back(w, head)
             test_new_values(w)
+            test_another_spec(w)
             test_killed(w)
             test_foreground(w, [signal.SIGINT], "Ctrl-C")
             test_foreground(w, [signal.SIGTERM, signal.SIGTERM], "two signals")

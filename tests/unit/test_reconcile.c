@@ -412,6 +412,31 @@ static void test_missing_user_account_blocks_nothing(void **state)
     scene_done(&s);
 }
 
+static void test_the_binding_follows_the_account(void **state)
+{
+    struct scene s;
+    scene_of(&s, one_group);
+    set(&s, "spec.enableInTreeAutoscaling", "true");
+    set(&s, "spec.headGroupSpec.template.spec.serviceAccountName", "old");
+    reconcile(&s);
+    for (size_t i = 0; i < s.plan.n; i++)
+        if (s.plan.items[i].plural && strcmp(s.plan.items[i].plural, "rolebindings") == 0)
+            s.world.binding = s.plan.items[i].object;
+    assert_non_null(s.world.binding);
+    reconcile(&s);
+    assert_int_equal(count(&s, PLAN_PATCH, "c"), 0);
+    set(&s, "spec.headGroupSpec.template.spec.serviceAccountName", "new");
+    reconcile(&s);
+    const struct plan_action *patch = NULL;
+    for (size_t i = 0; i < s.plan.n; i++)
+        if (s.plan.items[i].verb == PLAN_PATCH)
+            patch = &s.plan.items[i];
+    assert_non_null(patch);
+    assert_string_equal(patch->plural, "rolebindings");
+    assert_string_equal(val_path_str(patch->object, "subjects[0].name").p, "new");
+    scene_done(&s);
+}
+
 /* --- suspension */
 
 static void test_suspension_in_two_steps(void **state)
@@ -689,6 +714,7 @@ int main(void)
         cmocka_unit_test(test_hands_off),
         cmocka_unit_test(test_invalid_spec_is_told_once_and_stays_visible),
         cmocka_unit_test(test_missing_user_account_blocks_nothing),
+        cmocka_unit_test(test_the_binding_follows_the_account),
         cmocka_unit_test(test_suspension_in_two_steps),
         cmocka_unit_test(test_ready_can_turn_false),
         cmocka_unit_test(test_failure_is_a_condition_until_it_is_over),

@@ -106,6 +106,26 @@ bool pass_is_suspended(const struct pass *p)
 
 /* --- what surrounds the pods */
 
+/* The head's account is another one now. KubeRay leaves the binding as it was made. */
+static void bind_account(struct pass *p)
+{
+    const struct val *wanted = render_role_binding(p->a, &p->cluster);
+    struct str account = val_path_str(wanted, "subjects[0].name");
+    VAL_EACH_ITEM (subject, val_get(p->world->binding, "subjects")) {
+        if (str_eq(val_as_str(val_get(subject, "name")), account))
+            return;
+    }
+    if (!pass_owns(p, p->world->binding))
+        return;
+    struct plan_action *action = pass_add(p, PLAN_PATCH, STAGE_HEAD);
+    action->group = kind_binding.group;
+    action->version = kind_binding.version;
+    action->plural = kind_binding.plural;
+    action->name = kube_name(p->world->binding);
+    action->object = val_obj(p->a, "subjects", val_get(wanted, "subjects"));
+    action->why = STR("the head's account is another one");
+}
+
 static void base_rights(struct pass *p)
 {
     const struct world *w = p->world;
@@ -129,6 +149,8 @@ static void base_rights(struct pass *p)
     if (!w->binding)
         create(p, &kind_binding, STAGE_HEAD, render_role_binding(p->a, &p->cluster),
                "autoscaling is on");
+    else
+        bind_account(p);
 }
 
 static const struct val *service_named(const struct pass *p, struct str name)
