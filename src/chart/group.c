@@ -78,6 +78,8 @@ static const struct val *filled_resources(struct arena *a)
 /* The group's own and the common ones; where both have a key, the later of the template wins. */
 static const struct val *with_labels(const struct chart_part *part, const struct val *own)
 {
+    if (!chart_truth(own))
+        return part->labels;
     return part->rules->own_labels_win ? val_merge(part->a, part->labels, own)
                                        : val_merge(part->a, own, part->labels);
 }

@@ -43,6 +43,8 @@ static const struct {
     {"common: {containerEnv: {A: b}}", "common.containerEnv", "a list of {name, value}"},
     {"[1, 2]", "", "holds a map"},
     {"a: 1\na: 2", "", "v.yaml:2"},
+    {"worker: {replicas: 1}\n---\nworker: {replicas: 2}", "", "2 documents where one was expected"},
+    {"---\n# empty, so that Helm reads no more\n---\nworker: {replicas: 2}", "", "2 documents"},
 };
 
 static void wrong_types_name_the_path(void **state)
@@ -93,6 +95,65 @@ static void what_would_be_ignored_is_said(void **state)
         if (!found)
             fail_msg("%s: %zu warnings, none says \"%s\"", warned[i].values, result.n_warnings,
                      warned[i].says);
+        arena_free(a);
+    }
+}
+
+static const char *const one_document[] = {
+    "worker: {replicas: 2}",
+    "---\nworker: {replicas: 2}\n---\n",
+    "worker: {replicas: 2}\n---\n---\n# nothing\n---\n",
+    "worker: {replicas: 2}\n...\n",
+    "worker: {replicas: 2}\n...\n---\n...\n",
+    "worker: {replicas: 2}\n---\nnull\n",
+    "# a comment\n---\nworker: {replicas: 2}\r\n---\r\n",
+};
+
+static void empty_documents_at_the_end_are_none(void **state)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(one_document); i++) {
+        struct arena *a = arena_new();
+        struct chart_result result = {0};
+        struct err err = ERR_INIT;
+
+        if (render(a, "r", one_document[i], NULL, NULL, &result, &err) < 0)
+            fail_msg("%s: %s", one_document[i], err.text);
+        const struct val *groups = val_path(result.object, "spec.workerGroupSpecs");
+
+        assert_int_equal(val_as_int(val_get(val_at(groups, 0), "replicas"), 0), 2);
+        arena_free(a);
+    }
+}
+
+/* What a version does not read is warned about there, and written where it reads it: one table. */
+static void a_key_is_written_or_warned_about(void **state)
+{
+    static const struct {
+        const char *values, *version;
+        size_t warnings;
+    } rows[] = {
+        {"worker: {topologySpreadConstraints: [{maxSkew: 1}]}", "1.2.2", 1},
+        {"worker: {topologySpreadConstraints: [{maxSkew: 1}]}", "1.3.2", 1},
+        {"head: {topologySpreadConstraints: [{maxSkew: 1}]}", "1.3.2", 1},
+        {"additionalWorkerGroups: {g: {replicas: 1, topologySpreadConstraints: [{maxSkew: 1}]}}",
+         "1.3.2", 0},
+        {"worker: {topologySpreadConstraints: [{maxSkew: 1}]}", "1.4.2", 0},
+        {"head: {replicas: 1}", "1.7.0", 1},
+        {"worker: {rayVersion: '2.9'}", "1.7.0", 1},
+        {"additionalWorkerGroups: {g: {replicas: 1, groupName: x}}", "1.7.0", 1},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct arena *a = arena_new();
+        struct chart_result result = {0};
+        struct err err = ERR_INIT;
+
+        assert_int_equal(render(a, "r", rows[i].values, NULL, rows[i].version, &result, &err), 0);
+        bool written = str_has(val_json(a, result.object), STR("maxSkew"));
+
+        if (result.n_warnings != rows[i].warnings)
+            fail_msg("%s %s: %zu warnings", rows[i].version, rows[i].values, result.n_warnings);
+        if (strstr(rows[i].values, "maxSkew") && written == (rows[i].warnings > 0))
+            fail_msg("%s %s: %s", rows[i].version, rows[i].values, written ? "written" : "dropped");
         arena_free(a);
     }
 }
@@ -219,6 +280,8 @@ int main(void)
         cmocka_unit_test(wrong_types_name_the_path),
         cmocka_unit_test(what_would_be_ignored_is_said),
         cmocka_unit_test(warnings_have_a_ceiling),
+        cmocka_unit_test(empty_documents_at_the_end_are_none),
+        cmocka_unit_test(a_key_is_written_or_warned_about),
         cmocka_unit_test(names_follow_the_chart),
         cmocka_unit_test(unknown_charts_versions_and_releases_are_refused),
         cmocka_unit_test(numbers_are_written_as_helm_writes_them),
