@@ -5,10 +5,10 @@ MESON      ?= meson
 PREFIX     ?= /usr/local
 JOBS       ?= $(shell nproc)
 
-.PHONY: all help demo test bench install lint format clean
+.PHONY: all configure help demo test bench install lint format clean
 
 # What a user runs; tests and benches are built by their own targets.
-all: $(BUILD)/build.ninja
+all: configure
 	@ninja --quiet -C $(BUILD) -j $(JOBS) mobula src/podnet/libmobula-podnet.so
 
 help:
@@ -20,9 +20,10 @@ help:
 	@echo 'make format     let clang-format decide'
 	@echo 'make install    to $(PREFIX) (PREFIX=, DESTDIR=)'
 
-$(BUILD)/build.ninja: meson.build
+# Always asked: a build folder may belong to the checkout that this one was copied from.
+configure:
 	@tools/setup --check build >/dev/null || tools/setup build
-	@test -f $@ || $(MESON) setup $(BUILD) --prefix=$(PREFIX) --buildtype=release >/dev/null
+	@MESON='$(MESON)' tools/configure $(BUILD) --prefix=$(PREFIX) --buildtype=release
 
 demo:
 	@tools/setup demo
