@@ -231,3 +231,68 @@ bool has_event(struct world *w, const char *reason)
     fake_api_each(w->api, "events", match_event, &s);
     return s.found;
 }
+
+/* --- a main(), as root and as an ordinary user */
+
+#define NOBODY 65534
+
+bool world_is_possible(const char *who)
+{
+    if (spawn_isolation_probe() != SPAWN_ISOLATION_NONE)
+        return true;
+    printf("SKIP: pods as %s: this host allows no namespaces\n", who);
+    return false;
+}
+
+/* The checkout may be out of an ordinary user's reach (below /root): a copy in a folder of its own is not. */
+static bool copy_self(const char *to)
+{
+    int in = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    int out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
+    ssize_t n = in >= 0 && out >= 0 ? 1 : -1;
+    static char piece[1 << 16];
+
+    while (n > 0 && (n = read(in, piece, sizeof piece)) > 0)
+        n = write(out, piece, (size_t)n) == n ? n : -1;
+    close(in);
+    return close(out) == 0 && n == 0;
+}
+
+static int run_as_nobody(void)
+{
+    char dir[] = "/tmp/mobula-nobody-XXXXXX", copy[64];
+    int status = 0;
+
+    if (!mkdtemp(dir) || chmod(dir, 0755) < 0)
+        return 1;
+    snprintf(copy, sizeof copy, "%s/test", dir);
+    pid_t pid = copy_self(copy) ? fork() : -1;
+    if (pid == 0) {
+        if (setgid(NOBODY) == 0 && setuid(NOBODY) == 0)
+            execl(copy, copy, "as-nobody", (char *)NULL);
+        _exit(1);
+    }
+    bool ran = pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status);
+    remove_tree(dir);
+    return ran ? WEXITSTATUS(status) : 1;
+}
+
+void world_find_self(void)
+{
+    ssize_t n = readlink("/proc/self/exe", self_exe, sizeof self_exe - 1);
+
+    self_exe[MAX_OF(n, 0)] = '\0';
+}
+
+int world_main(int argc, char **argv, int (*run_all)(const char *who))
+{
+    world_find_self();
+    const char *role = argc > 1 ? argv[1] : "";
+    if (strcmp(role, "pod-init") == 0)
+        return runtime_pod_init(argc, argv);
+    if (strcmp(role, "as-nobody") == 0)
+        return run_all("nobody");
+    int code = run_all(geteuid() == 0 ? "root" : "an ordinary user");
+    fflush(stdout);
+    return code == 0 && geteuid() == 0 ? run_as_nobody() : code;
+}

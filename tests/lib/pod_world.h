@@ -14,7 +14,7 @@
 #include <sys/types.h>
 #include <cmocka.h>
 
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 60000
 #define ALL         ((struct api_log_options){.tail_lines = -1, .since_seconds = -1, .limit_bytes = -1})
 
 struct world {
@@ -28,6 +28,16 @@ struct world {
 };
 
 extern char self_exe[512];
+void world_find_self(void); /* fills it */
+
+/* A main() for such tests: runs `run_all`, and again as an ordinary user when started by
+ * root. `run_all` returns what cmocka does, or WORLD_SKIPPED after it said so ("SKIP: what: why"). */
+#define WORLD_SKIPPED 77
+int world_main(int argc, char **argv, int (*run_all)(const char *who));
+/* cmocka_run_group_tests_name() where pods can be isolated, else WORLD_SKIPPED. */
+#define world_run(who, tests)                                                                      \
+    (world_is_possible(who) ? cmocka_run_group_tests_name(who, tests, NULL, NULL) : WORLD_SKIPPED)
+bool world_is_possible(const char *who);
 
 typedef bool (*until_fn)(struct world *w, const char *name);
 

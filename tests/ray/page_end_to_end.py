@@ -145,7 +145,7 @@ for n, devices, ip in ray.get(asked):
 
 
 def story(w):
-    w.up()
+    w.up("-f", VALUES, "--idle-timeout", "10s")
     check("up --detach answers with a kubeconfig of mode 0600",
           oct((w.state / "kubeconfig").stat().st_mode & 0o777) == "0o600")
     head = until(240, lambda: w.ready_pods("headgroup"))
@@ -163,7 +163,7 @@ def story(w):
     check("four nodes with eight GPUs each, and one without", len(nodes) == 5 and gpus == 32, f"{len(nodes)} nodes, {gpus} GPUs")
     logs = w.kubectl("logs", f"{head[0]['metadata']['name']}", "-c", "ray-head", "--tail=200").stdout
     check("kubectl logs shows what ray start printed", "Ray runtime started" in logs, logs)
-    second = w.mobula("up", "--state", w.state, "--detach", check_rc=False)
+    second = w.up(check_rc=False)
     check("a second up on the same state is refused, naming the process",
           second.returncode != 0 and str(w.pid()) in second.stderr, second.stdout + second.stderr)
 

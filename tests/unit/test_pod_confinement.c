@@ -12,9 +12,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define NOBODY  65534
-#define SKIPPED 77
-
 static bool refuse_openat2;
 
 /* The linker sends every syscall() here. */
@@ -366,39 +363,10 @@ static int run_all(const char *who)
         TEST(rights_are_those_of_a_container),      TEST(the_nodes_own_folder_is_hidden),
         TEST(what_pods_leave_is_removed),           TEST(with_and_without_openat2),
     };
-    if (spawn_isolation_probe() == SPAWN_ISOLATION_NONE) {
-        printf("skipped as %s: this host allows no namespaces\n", who);
-        return SKIPPED;
-    }
-    return cmocka_run_group_tests_name(who, tests, NULL, NULL);
-}
-
-static int run_as_nobody(void)
-{
-    pid_t pid = fork();
-    if (pid == 0) {
-        if (setgid(NOBODY) < 0 || setuid(NOBODY) < 0 || access(self_exe, X_OK) < 0) {
-            printf("skipped as nobody: %s is not theirs to run\n", self_exe);
-            _exit(SKIPPED);
-        }
-        execl(self_exe, self_exe, "as-nobody", (char *)NULL);
-        _exit(1);
-    }
-    int status = 0;
-    waitpid(pid, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+    return world_run(who, tests);
 }
 
 int main(int argc, char **argv)
 {
-    ssize_t n = readlink("/proc/self/exe", self_exe, sizeof self_exe - 1);
-    self_exe[MAX_OF(n, 0)] = '\0';
-    const char *role = argc > 1 ? argv[1] : "";
-    if (strcmp(role, "pod-init") == 0)
-        return runtime_pod_init(argc, argv);
-    if (strcmp(role, "as-nobody") == 0)
-        return run_all("nobody");
-    int failed = run_all(geteuid() == 0 ? "root" : "an ordinary user");
-    fflush(stdout);
-    return failed ? failed : geteuid() == 0 ? run_as_nobody() : 0;
+    return world_main(argc, argv, run_all);
 }
