@@ -6,6 +6,7 @@
 #include "apiserver/schema.h"
 #include "apiserver/write.h"
 
+#include "base/pace.h"
 #include "base/rng.h"
 #include "kube/quantity.h"
 
@@ -197,9 +198,12 @@ static int admit_pod(struct api_request *rq, const struct val **object)
     int rc = add_priority(rq, &spec);
     if (rc < 0)
         return rc;
-    spec = add_token(a, add_tolerations(a, spec), item->value);
+    const struct val *account_object = val_keep(a, item->value);
+    pace_allow();
+    spec = add_token(a, add_tolerations(a, spec), account_object);
     const struct val *status =
         val_obj(a, "phase", val_text(a, "Pending"), "qosClass", val_text(a, qos_of(spec)));
+    pace_forbid();
     *object = val_set(a, val_set(a, *object, "spec", spec), "status", status);
     return 0;
 }

@@ -80,7 +80,9 @@ static int create_by_apply(struct api_request *rq)
                                  "uid mismatch: the provided object specified uid, and "
                                  "no existing object was found");
     rq->verb = API_CREATE;
+    pace_allow();
     int rc = managed_apply(rq, NULL, rq->body, &rq->body);
+    pace_forbid();
     return rc < 0 ? rc : api_create(rq);
 }
 

@@ -46,6 +46,7 @@ static void run_deferred(struct arena *arena)
         struct deferred *d = arena->deferred;
 
         arena->deferred = d->older;
+        pace_step();
         d->fn(d->ctx);
     }
 }
@@ -57,6 +58,7 @@ void arena_reset(struct arena *arena)
         struct block *b = arena->newest;
 
         arena->newest = b->older;
+        pace_steps(4);
         free(b);
     }
     if (arena->newest)

@@ -19,7 +19,7 @@ struct pace {
     unsigned allowed; /* > 0: inside a stretch that may be paused */
     void (*pause)(void);
 };
-extern _Thread_local struct pace pace;
+extern _Thread_local struct pace pace __attribute__((tls_model("initial-exec")));
 
 void pace_pause(void); /* a pause, when one is possible */
 

@@ -458,8 +458,10 @@ int val_parse_json(struct arena *a, struct str text, const struct val **ret, str
         .text = text, .arena = arena_new(), .scratch = BUF_INIT(VAL_MAX_TEXT_BYTES), .err = err};
     const struct val *v = NULL;
     rc = take_document(&r, &v);
-    for (size_t i = 0; i < r.waiting.n; i++) /* after a failure */
+    for (size_t i = 0; i < r.waiting.n; i++) { /* after a failure */
+        pace_step();
         val_unref(r.waiting.items[i].value);
+    }
     vec_done(&r.waiting);
     buf_done(&r.scratch);
     arena_free(r.arena);

@@ -383,8 +383,10 @@ const struct val *val_take_float(double d)
 
 static void unref_all(const struct val *const *items, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        pace_step();
         val_unref(items[i]);
+    }
 }
 
 const struct val *val_take_array(const struct val *const *items, size_t n)
@@ -392,8 +394,10 @@ const struct val *val_take_array(const struct val *const *items, size_t n)
     if (n == 0)
         return &empty_array;
     uint64_t hash = start(VAL_ARRAY, n);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        pace_step();
         hash = mix_in(hash, items[i]->hash);
+    }
     bool found;
     struct str payload = {(const char *)items, n * sizeof(*items)};
     const struct val *v = intern(VAL_ARRAY, n, hash, payload, STR(""), &found);
@@ -407,8 +411,10 @@ const struct val *val_take_object(const struct val *keys, const struct val *cons
     if (n == 0)
         return &empty_object.head;
     uint64_t hash = start(VAL_OBJECT, keys->hash);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        pace_step();
         hash = mix_in(hash, items[i]->hash);
+    }
     bool found;
     struct str first = {(const char *)&keys, sizeof(keys)};
     struct str second = {(const char *)items, n * sizeof(*items)};
@@ -529,6 +535,7 @@ const struct val *val_array(struct arena *a, const struct val *const *items, siz
 {
     for (size_t i = 0; i < n; i++) {
         INVARIANT(items[i] != NULL);
+        pace_step();
         val_ref(items[i]);
     }
     return val_give(a, val_take_array(items, n));

@@ -101,6 +101,7 @@ static const struct val *array_splice(struct arena *a, const struct val *array, 
     val_room_init(&room, n + 1);
     size_t out = 0;
     for (size_t k = 0; k < n; k++) {
+        pace_step();
         if (k == i && item)
             room.items[out++] = val_ref(item);
         if (k < i || k >= i + removed)

@@ -72,6 +72,7 @@ size_t val_len(const struct val *v)
 
 const struct val *val_at(const struct val *v, size_t i)
 {
+    pace_step(); /* who looks through a list for each item of another is noticed */
     return val_is(v, VAL_ARRAY) && i < v->n ? val_items(v)[i] : NULL;
 }
 
