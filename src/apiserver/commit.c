@@ -22,12 +22,17 @@ const struct val *stored_object(const struct apiserver *server, const struct res
     return item ? item->value : NULL;
 }
 
-int check_size(struct api_request *rq, const struct val *object)
+int check_size(struct api_request *rq, const struct val **object)
 {
+    size_t most = rq->resource->crd ? WRITE_MAX_CUSTOM_BYTES : WRITE_MAX_BUILT_IN_BYTES;
     pace_allow();
-    size_t n = val_json_bytes(object);
+    size_t n = val_json_bytes(*object);
+    if (n > most && val_path(*object, "metadata.managedFields")) {
+        *object = val_set_path(rq->arena, *object, "metadata.managedFields", NULL);
+        n = val_json_bytes(*object);
+    }
     pace_forbid();
-    if (n <= (rq->resource->crd ? WRITE_MAX_CUSTOM_BYTES : WRITE_MAX_BUILT_IN_BYTES))
+    if (n <= most)
         return 0;
     struct str text = STR("etcdserver: request is too large");
     if (n > WRITE_MAX_MESSAGE_BYTES)

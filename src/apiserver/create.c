@@ -168,7 +168,7 @@ int api_create(struct api_request *rq)
     pace_forbid();
     if (causes.items.n)
         return api_fail_invalid(rq, name, &causes);
-    rc = check_size(rq, object);
+    rc = check_size(rq, &object);
     if (rc < 0)
         return rc;
     rc = check_namespace(rq); /* again: it may have ended meanwhile */

@@ -200,7 +200,7 @@ int update_to(struct api_request *rq, const struct val *old, const struct val *o
     pace_forbid();
     if (causes.items.n)
         return api_fail_invalid(rq, name, &causes);
-    rc = check_size(rq, object);
+    rc = check_size(rq, &object);
     if (rc < 0)
         return rc;
     if (stored_object(rq->server, rq->resource, ns, name) != old)

@@ -18,7 +18,9 @@ const struct val *stored_object(const struct apiserver *server, const struct res
 #define WRITE_MAX_CUSTOM_BYTES   (1536u << 10) /* etcd --max-request-bytes */
 #define WRITE_MAX_BUILT_IN_BYTES (3u << 20)
 #define WRITE_MAX_MESSAGE_BYTES  (2u << 20) /* its client's own ceiling, with another message */
-int check_size(struct api_request *rq, const struct val *object);
+/* An object that is too large only with its managedFields loses them.
+ * Source: k8s.io/apiserver endpoints/handlers/create.go, isTooLargeError. */
+int check_size(struct api_request *rq, const struct val **object);
 
 /* --- meta.c */
 const struct val *meta_new(struct api_request *rq, const struct val *object, struct str ns,

@@ -166,8 +166,8 @@ static void strategic_finalizers(struct work *w)
 static void strategic_order(struct work *w)
 {
     w->base = json_of(w->a, w->n, FINALIZERS, "\"#\"", "]}}");
-    w->change = json_of(w->a, 2 * w->n, "{\"metadata\":{\"$setElementOrder/finalizers\":[", "\"#1\"",
-                        "],\"finalizers\":[\"x\"]}}");
+    w->change = json_of(w->a, 2 * w->n, "{\"metadata\":{\"$setElementOrder/finalizers\":[",
+                        "\"#1\"", "],\"finalizers\":[\"x\"]}}");
 }
 static void strategic_delete_from(struct work *w)
 {
@@ -213,15 +213,15 @@ static void request(struct work *w, enum api_verb verb, const char *group, const
 {
     struct api_user *user = arena_new_of(w->a, struct api_user);
     auth_admin(user);
-    w->rq = (struct api_request){.server = server,
-                                 .arena = w->a,
-                                 .user = user,
-                                 .verb = verb,
-                                 .resource = resources_find(&server->resources, str_of(group),
-                                                            STR("v1"), str_of(plural)),
-                                 .ns = STR("default"),
-                                 .name = name,
-                                 .now = START};
+    w->rq = (struct api_request){
+        .server = server,
+        .arena = w->a,
+        .user = user,
+        .verb = verb,
+        .resource = resources_find(&server->resources, str_of(group), STR("v1"), str_of(plural)),
+        .ns = STR("default"),
+        .name = name,
+        .now = START};
     assert_non_null(w->rq.resource);
 }
 
@@ -268,8 +268,7 @@ static void pod_env(struct work *w)
 }
 static void pod_tolerations(struct work *w)
 {
-    create(w, "pods",
-           POD "\"containers\":[{\"name\":\"c\",\"image\":\"i\"}],\"tolerations\":[",
+    create(w, "pods", POD "\"containers\":[{\"name\":\"c\",\"image\":\"i\"}],\"tolerations\":[",
            "{\"key\":\"k#\",\"operator\":\"Exists\"}", "]}}");
 }
 static void service_ports(struct work *w)
