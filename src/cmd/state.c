@@ -8,8 +8,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LOCK_NAME "up.lock"
-
 int state_resolve(const char *dir, struct state *ret, struct err *err)
 {
     const char *base = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
@@ -84,7 +82,7 @@ static bool read_lock(const struct state *state, pid_t *ret_pid)
     int64_t pid = 0;
     uint64_t start = 0;
 
-    snprintf(path, sizeof(path), "%s/" LOCK_NAME, state->dir);
+    snprintf(path, sizeof(path), "%s/" STATE_LOCK_NAME, state->dir);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
 
     if (fd < 0)
@@ -140,7 +138,7 @@ int state_take(struct state *state, struct err *err)
                        state->dir);
     if (chmod(state->dir, 0700) < 0)
         return err_errno(err, errno, "%s", state->dir);
-    snprintf(path, sizeof(path), "%s/" LOCK_NAME, state->dir);
+    snprintf(path, sizeof(path), "%s/" STATE_LOCK_NAME, state->dir);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
     if (fd < 0)
@@ -167,7 +165,7 @@ int state_write_pid(const struct state *state, struct err *err)
                      (unsigned long long)process_start(getpid()));
 
     if (ftruncate(state->lock_fd, 0) < 0 || pwrite(state->lock_fd, text, (size_t)n, 0) != n)
-        return err_errno(err, errno, "%s/" LOCK_NAME, state->dir);
+        return err_errno(err, errno, "%s/" STATE_LOCK_NAME, state->dir);
     return 0;
 }
 

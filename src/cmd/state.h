@@ -9,7 +9,8 @@
 
 #include <sys/types.h>
 
-#define STATE_MAX_PATH 3800 /* room for names below it within PATH_MAX */
+#define STATE_LOCK_NAME "up.lock"
+#define STATE_MAX_PATH  3800 /* room for names below it within PATH_MAX */
 
 struct state {
     char dir[STATE_MAX_PATH];

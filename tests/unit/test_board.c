@@ -10,6 +10,11 @@
 #include "cmd/ports.h"
 #include "cmd/state.h"
 
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -425,32 +430,113 @@ static void the_dead_hold_nothing(void **state)
 
 /* --- ports */
 
+/* A listener on any free port of `address` ("": all IPv6 ones, which are the IPv4 ones too). */
+static int listener(const char *address, int *ret_port)
+{
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6};
+    struct sockaddr_in four = {.sin_family = AF_INET};
+    struct sockaddr *name = *address ? (struct sockaddr *)&four : (struct sockaddr *)&six;
+    socklen_t size = *address ? sizeof four : sizeof six;
+    int fd = socket(name->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (*address)
+        assert_int_equal(inet_pton(AF_INET, address, &four.sin_addr), 1);
+    if (fd < 0 || bind(fd, name, size) < 0 || listen(fd, 1) < 0)
+        return -1;
+    assert_int_equal(getsockname(fd, name, &size), 0);
+    *ret_port = ntohs(*address ? four.sin_port : six.sin6_port);
+    return fd;
+}
+
 static void a_taken_port_names_its_holder(void **state)
 {
-    struct port_want wants[] = {{"--a-port", "first", 0, -1}, {"--b-port", "second", 0, -1}};
-    struct port_want first = {"--x", "x", 0, -1};
-    char holder[128], wanted[64];
-    struct err err = ERR_INIT;
+    static const char *const addresses[] = {"127.0.0.1", "0.0.0.0", ""};
+    struct port_holder holder;
+    char wanted[64];
 
-    for (int port = 20001; port < 32000 && first.fd < 0; port += 97) {
-        first.port = port;
-        err = ERR_INIT;
-        (void)!ports_take(&first, 1, &err);
-    }
-    assert_true(first.fd >= 0);
-    assert_true(ports_holder(first.port, holder, sizeof(holder)));
     snprintf(wanted, sizeof(wanted), "(pid %d)", (int)getpid());
-    assert_non_null(strstr(holder, wanted));
-    wants[1].port = first.port;
-    assert_int_equal(ports_take(wants, 2, &err), -ERR_EXISTS);
-    assert_int_equal(wants[0].fd, -1);
-    assert_int_equal(wants[1].fd, -1);
-    assert_non_null(strstr(err.text, wanted));
-    assert_non_null(strstr(err.text, "--b-port"));
-    ports_release(&first, 1);
-    assert_int_equal(ports_take(wants, 2, &err), 0);
-    ports_release(wants, 2);
-    assert_false(ports_holder(first.port, holder, sizeof(holder)));
+    for (size_t i = 0; i < ARRAY_SIZE(addresses); i++) {
+        struct port_want wants[] = {{"--a-port", "first", 0, -1}, {"--b-port", "second", 0, -1}};
+        struct err err = ERR_INIT;
+        int fd = listener(addresses[i], &wants[1].port);
+
+        if (fd < 0)
+            continue; /* no IPv6 here */
+        assert_true(ports_holder(wants[1].port, &holder));
+        assert_non_null(strstr(holder.name, wanted));
+        assert_int_equal(ports_take(wants, 2, &err), -ERR_EXISTS);
+        assert_int_equal(wants[0].fd, -1);
+        assert_int_equal(wants[1].fd, -1);
+        assert_non_null(strstr(err.text, wanted));
+        assert_non_null(strstr(err.text, "--b-port"));
+        close(fd);
+        assert_int_equal(ports_take(wants, 2, &err), 0);
+        ports_release(wants, 2);
+        assert_false(ports_holder(wants[1].port, &holder));
+    }
+}
+
+/* Every pod listens on the same ports, each on an address of its own: none of them is in the way. */
+static void a_port_of_another_address_is_free(void **state)
+{
+    struct port_want want = {"--gcs-port", "Ray's GCS", 0, -1};
+    struct port_holder holder;
+    struct err err = ERR_INIT;
+    int pod = listener("127.9.0.2", &want.port);
+
+    assert_true(pod >= 0);
+    assert_false(ports_holder(want.port, &holder));
+    assert_int_equal(ports_take(&want, 1, &err), 0);
+    assert_true(ports_holder(want.port, &holder)); /* ours, not the pod's */
+    ports_release(&want, 1);
+    close(pod);
+}
+
+/* Another mobula is known by its lock, a pod's process by its mark: neither is to be ended by hand. */
+static void another_mobula_is_named_with_its_state(void **state)
+{
+    static const struct {
+        bool is_pod;
+        const char *says;
+    } rows[] = {{false, "another mobula"}, {true, "of a pod of another mobula"}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        char dir[] = "/tmp/mobula-state-XXXXXX", mark[64], wanted[64];
+        struct port_want want = {"--dashboard-port", "Ray's dashboard", 0, -1};
+        struct err err = ERR_INIT;
+        struct state own;
+
+        assert_non_null(mkdtemp(dir));
+        snprintf(mark, sizeof mark, "MOBULA_STATE=%s", dir);
+        assert_int_equal(state_resolve(dir, &own, &err), 0);
+        int fd = listener("127.0.0.1", &want.port);
+        pid_t child = fork();
+
+        if (child == 0) {
+            char *argv[] = {"sleep", "60", NULL}, *envp[] = {mark, "PATH=/bin:/usr/bin", NULL};
+
+            if (rows[i].is_pod)
+                (void)(fcntl(fd, F_SETFD, 0) + execve("/bin/sleep", argv, envp));
+            else if (state_take(&own, &err) == 0)
+                pause();
+            _exit(1);
+        }
+        close(fd);
+        for (int n = 0; n < 500 && !strstr(err.text, rows[i].says); n++) {
+            err = (struct err)ERR_INIT;
+            assert_int_equal(ports_take(&want, 1, &err), -ERR_EXISTS);
+            usleep(10000);
+        }
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+        snprintf(wanted, sizeof wanted, "mobula down --state %s", dir);
+        if (!strstr(err.text, rows[i].says) || !strstr(err.text, wanted))
+            fail_msg("says %s", err.text);
+        assert_null(strstr(err.text, "stop it"));
+        snprintf(wanted, sizeof wanted, "%s/%s", dir, STATE_LOCK_NAME);
+        unlink(wanted);
+        rmdir(dir);
+    }
 }
 
 int main(void)
@@ -468,6 +554,8 @@ int main(void)
         cmocka_unit_test(only_one_up_has_a_folder),
         cmocka_unit_test(the_dead_hold_nothing),
         cmocka_unit_test(a_taken_port_names_its_holder),
+        cmocka_unit_test(a_port_of_another_address_is_free),
+        cmocka_unit_test(another_mobula_is_named_with_its_state),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
