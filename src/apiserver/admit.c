@@ -51,13 +51,13 @@ static int add_priority(struct api_request *rq, const struct val **spec)
     int64_t value = 0;
     struct str policy = STR("PreemptLowerPriority");
     if (name.n) {
-        const struct store_item *item =
-            store_get(rq->server->store, "scheduling.k8s.io/priorityclasses", STR_NULL, name);
-        if (!item)
+        const struct val *class =
+            store_latest(rq->server->store, "scheduling.k8s.io/priorityclasses", STR_NULL, name);
+        if (!class)
             return api_fail_forbidden(rq, kube_name(rq->body),
                                       "no PriorityClass with name %.*s was found", STR_ARG(name));
-        value = val_path_int(item->value, "value", 0);
-        policy = val_path_str(item->value, "preemptionPolicy");
+        value = val_path_int(class, "value", 0);
+        policy = val_path_str(val_keep(a, class), "preemptionPolicy");
     }
     *spec = val_set(a, *spec, "priority", val_int(a, value));
     if (!val_get(*spec, "preemptionPolicy"))
@@ -186,9 +186,9 @@ static int admit_pod(struct api_request *rq, const struct val **object)
     if (account.n == 0)
         account = STR("default");
     struct str name = kube_name(rq->body);
-    const struct store_item *item =
-        store_get(rq->server->store, "serviceaccounts", rq->ns, account);
-    if (!item)
+    const struct val *object_of_account =
+        store_latest(rq->server->store, "serviceaccounts", rq->ns, account);
+    if (!object_of_account)
         return api_fail_forbidden(
             rq, name,
             "error looking up service account %.*s/%.*s: serviceaccount \"%.*s\" not found",
@@ -198,9 +198,9 @@ static int admit_pod(struct api_request *rq, const struct val **object)
     int rc = add_priority(rq, &spec);
     if (rc < 0)
         return rc;
-    const struct val *account_object = val_keep(a, item->value);
+    val_keep(a, object_of_account);
     pace_allow();
-    spec = add_token(a, add_tolerations(a, spec), account_object);
+    spec = add_token(a, add_tolerations(a, spec), object_of_account);
     const struct val *status =
         val_obj(a, "phase", val_text(a, "Pending"), "qosClass", val_text(a, qos_of(spec)));
     pace_forbid();
@@ -227,14 +227,13 @@ static int admit_claim(struct api_request *rq, const struct val **object)
     *object = with_finalizer(rq->arena, *object, CLAIM_FINALIZER);
     if (val_path(*object, "spec.storageClassName"))
         return 0;
-    struct store_range all =
-        store_list(rq->server->store, "storage.k8s.io/storageclasses", STR_NULL);
+    struct store_values all =
+        store_latest_list(rq->server->store, rq->arena, "storage.k8s.io/storageclasses", STR_NULL);
     for (size_t i = 0; i < all.n; i++) {
-        if (str_is(
-                kube_annotation(all.items[i]->value, "storageclass.kubernetes.io/is-default-class"),
-                "true"))
+        if (str_is(kube_annotation(all.items[i], "storageclass.kubernetes.io/is-default-class"),
+                   "true"))
             *object = val_set_path(rq->arena, *object, "spec.storageClassName",
-                                   val_string(rq->arena, all.items[i]->name));
+                                   val_string(rq->arena, kube_name(all.items[i])));
     }
     return 0;
 }
@@ -265,14 +264,15 @@ static struct str ip_text(struct arena *a, uint32_t ip)
     return arena_strf(a, "%u.%u.%u.%u", ip >> 24, ip >> 16 & 255, ip >> 8 & 255, ip & 255);
 }
 
+static bool has_ip(void *ctx, const struct val *service)
+{
+    const struct str *ip = ctx;
+    return str_eq(val_path_str(service, "spec.clusterIP"), *ip);
+}
+
 static bool ip_is_taken(struct api_request *rq, struct str ip)
 {
-    struct store_range all = store_list(rq->server->store, "services", STR_NULL);
-    for (size_t i = 0; i < all.n; i++) {
-        if (str_eq(val_path_str(all.items[i]->value, "spec.clusterIP"), ip))
-            return true;
-    }
-    return false;
+    return store_latest_any(rq->server->store, "services", STR_NULL, has_ip, &ip);
 }
 
 static int assign_ip(struct api_request *rq, const struct val **object)
@@ -295,17 +295,20 @@ static int assign_ip(struct api_request *rq, const struct val **object)
 #define NODE_PORT_FIRST 30000
 #define NODE_PORTS      2768
 
-static bool node_port_is_taken(struct api_request *rq, int64_t port)
+static bool has_node_port(void *ctx, const struct val *service)
 {
-    struct store_range all = store_list(rq->server->store, "services", STR_NULL);
-    for (size_t i = 0; i < all.n; i++) {
-        const struct val *ports = val_path(all.items[i]->value, "spec.ports");
-        for (size_t k = 0; k < val_len(ports); k++) {
-            if (val_as_int(val_get(val_at(ports, k), "nodePort"), 0) == port)
-                return true;
-        }
+    const int64_t *port = ctx;
+    const struct val *ports = val_path(service, "spec.ports");
+    for (size_t i = 0; i < val_len(ports); i++) {
+        if (val_as_int(val_get(val_at(ports, i), "nodePort"), 0) == *port)
+            return true;
     }
     return false;
+}
+
+static bool node_port_is_taken(struct api_request *rq, int64_t port)
+{
+    return store_latest_any(rq->server->store, "services", STR_NULL, has_node_port, &port);
 }
 
 struct port_search {

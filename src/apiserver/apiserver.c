@@ -23,6 +23,26 @@ static void on_store_event(void *ctx, const struct store_event *event)
     claim_event(server, event);
 }
 
+static void on_retry(void *ctx)
+{
+    struct apiserver *server = ctx;
+    server->controllers = NULL;
+    gc_look(server->gc);
+    namespaces_look(server);
+    claims_look(server);
+}
+
+void controllers_retry(struct apiserver *server)
+{
+    if (!server->controllers && !server->stopping)
+        server->controllers = loop_after(server->loop, API_CONTROLLERS_RETRY_MS, on_retry, server);
+}
+
+static void on_store_undone(void *ctx)
+{
+    controllers_retry(ctx);
+}
+
 void apiserver_defer(struct apiserver *server, loop_fn fn, void *ctx)
 {
     server->deferred++;
@@ -115,6 +135,14 @@ static void load_crds(struct apiserver *server)
         resources_set_crd(&server->resources, range.items[i]->name, range.items[i]->value);
 }
 
+/* Who is served finds them. What a former life has stored is enough when the disk refuses. */
+static int show_built_ins(struct apiserver *server, struct err *err)
+{
+    bool had_them = store_get(server->store, "namespaces", STR_NULL, STR("default")) != NULL;
+    int rc = store_flush(server->store, err);
+    return rc < 0 && had_them && is_disk_refusal(rc) ? 0 : rc;
+}
+
 static int start(struct apiserver *server, const struct apiserver_config *config, struct err *err)
 {
     struct store_config store = {.dir = config->dir};
@@ -135,7 +163,8 @@ static int start(struct apiserver *server, const struct apiserver_config *config
     server->hub = watch_hub_new(server);
     load_crds(server);
     server->gc = gc_new(server);
-    store_subscribe(server->store, on_store_event, server);
+    store_subscribe(server->store,
+                    (struct store_listener){on_store_event, on_store_undone, server});
     if (config->dir)
         rc = open_door(server, config->port, err);
     if (rc == 0)
@@ -143,9 +172,11 @@ static int start(struct apiserver *server, const struct apiserver_config *config
     if (rc == 0)
         rc = namespaces_bootstrap(server, err);
     if (rc == 0)
-        claims_bootstrap(server);
-    if (rc == 0)
-        expire_start(server);
+        rc = show_built_ins(server, err);
+    if (rc < 0)
+        return rc;
+    claims_look(server);
+    expire_start(server);
     return rc;
 }
 
@@ -176,7 +207,8 @@ struct apiserver *apiserver_free(struct apiserver *server)
     server->tasks = tasks_free(server->tasks);
     httpd_free(server->httpd);
     if (server->store)
-        store_subscribe(server->store, NULL, NULL);
+        store_subscribe(server->store, (struct store_listener){0});
+    server->controllers = loop_timer_free(server->controllers);
     server->expiry = loop_timer_free(server->expiry);
     server->hub = watch_hub_free(server->hub);
     server->gc = gc_free(server->gc);
@@ -199,7 +231,7 @@ int apiserver_port(const struct apiserver *server)
 
 int apiserver_writable(const struct apiserver *server, struct err *err)
 {
-    return store_writable(server->store, err);
+    return store_writable(server->store, STORE_TAKES_ROOM, err);
 }
 
 const char *apiserver_kubeconfig(const struct apiserver *server)

@@ -1,6 +1,7 @@
 /* The only place that writes to the store. An object gets its resourceVersion here, so that what is
  * stored, answered and watched is one and the same value.
  *
+ * Writers decide on the latest object, which may not be on disk yet; readers see stored ones (store.h).
  * A dry run computes everything and writes nothing. */
 #include "apiserver/failure.h"
 #include "apiserver/internal.h"
@@ -20,6 +21,12 @@ const struct val *stored_object(const struct apiserver *server, const struct res
 {
     const struct store_item *item = store_get(server->store, r->table, ns, name);
     return item ? item->value : NULL;
+}
+
+const struct val *latest_object(const struct apiserver *server, const struct resource *r,
+                                struct str ns, struct str name)
+{
+    return store_latest(server->store, r->table, ns, name);
 }
 
 int check_size(struct api_request *rq, const struct val **object)
@@ -69,7 +76,8 @@ int commit_put(struct api_request *rq, struct str ns, struct str name, const str
     if (rc < 0)
         return rc;
     const struct val *done = with_revision(rq->arena, object, store_next_revision(store));
-    if (store_put(store, rq->resource->table, ns, name, done, &err) < 0)
+    enum store_room room = kube_is_deleting(object) ? STORE_MAKES_ROOM : STORE_TAKES_ROOM;
+    if (store_put(store, rq->resource->table, ns, name, done, room, &err) < 0)
         return api_fail_err(rq, &err);
     rq->wrote = true;
     *ret = done;

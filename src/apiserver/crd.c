@@ -1,6 +1,7 @@
 /* CustomResourceDefinitions: names, conditions, rules; and the row in the table of resources that each
  * one makes. Source: k8s.io/apiextensions-apiserver pkg/apis/apiextensions/{v1/defaults.go,validation}.
  * Read next: schema.c, resources.c, crd_raycluster.c. */
+#include "apiserver/controllers.h"
 #include "apiserver/failure.h"
 #include "apiserver/internal.h"
 #include "apiserver/schema.h"
@@ -125,21 +126,29 @@ void crd_validate(struct api_request *rq, const struct val *crd, const struct va
 }
 
 /* Deleting a definition deletes what it defined. */
-static void drop_objects(struct apiserver *server, struct str group, struct str plural)
+static void drop_objects(struct apiserver *server, const struct resource *r, bool may_pause)
 {
     struct arena *a cleanup(cleanup_arena) = arena_new();
-    const char *table = arena_strf(a, "%.*s/%.*s", STR_ARG(group), STR_ARG(plural)).p;
-    const struct resource *r = resources_by_table(&server->resources, str_of(table));
-    struct store_range range = store_list(server->store, table, STR_NULL);
-    VEC(const struct val *) all = {0};
-    for (size_t i = 0; r && i < range.n; i++)
-        vec_push(&all, a, val_keep(a, range.items[i]->value));
-    (void)resource_ref(r);
+    struct store_values all = store_latest_list(server->store, a, r->table, STR_NULL);
     for (size_t i = 0; i < all.n && !server->stopping; i++) {
         struct arena *own cleanup(cleanup_arena) = arena_new();
         (void)api_internal(server, own, API_DELETE, r, kube_ns(all.items[i]),
                            kube_name(all.items[i]), NULL, NULL);
-        pace_point();
+        if (may_pause)
+            pace_point();
+    }
+}
+
+static void drop_all(struct apiserver *server, const struct val *crd)
+{
+    struct arena *a cleanup(cleanup_arena) = arena_new();
+    struct str group = val_path_str(crd, "spec.group"),
+               plural = val_path_str(crd, "spec.names.plural");
+    struct str table = arena_strf(a, "%.*s/%.*s", STR_ARG(group), STR_ARG(plural));
+    const struct resource *r = resource_ref(resources_by_table(&server->resources, table));
+    if (r) {
+        drop_objects(server, r, true);
+        drop_objects(server, r, false); /* what was made over the pauses */
     }
     resource_unref(r);
 }
@@ -163,9 +172,8 @@ static void drop_kind(void *ctx)
     struct gone_crd *gone = ctx;
     struct apiserver *server = gone->server;
     struct str name = kube_name(gone->crd);
-    drop_objects(server, val_path_str(gone->crd, "spec.group"),
-                 val_path_str(gone->crd, "spec.names.plural"));
-    if (!store_get(server->store, "customresourcedefinitions", STR_NULL, name))
+    drop_all(server, gone->crd);
+    if (!store_latest(server->store, "customresourcedefinitions", STR_NULL, name))
         resources_set_crd(&server->resources, name, NULL);
     server->discovery_version++;
     val_unref(gone->crd);
@@ -210,12 +218,14 @@ int crd_install_built_in(struct apiserver *server, struct err *err)
         return rc;
     const struct resource *r = resources_find(&server->resources, STR("apiextensions.k8s.io"),
                                               STR("v1"), STR("customresourcedefinitions"));
-    const struct val *old = stored_object(server, r, STR_NULL, kube_name(crd));
+    const struct val *old = latest_object(server, r, STR_NULL, kube_name(crd));
     if (old) { /* the spec of this program's version; a definition made by another client is left alone */
         if (!str_is(kube_label(old, "app.kubernetes.io/managed-by"), "mobula"))
             return 0;
         const struct val *now = val_set(a, val_keep(a, old), "spec", val_get(crd, "spec"));
         rc = api_internal(server, a, API_UPDATE, r, STR_NULL, kube_name(crd), now, &answer);
+        if (is_disk_refusal(rc)) /* the former one serves meanwhile */
+            return 0;
     } else {
         rc = api_internal(server, a, API_CREATE, r, STR_NULL, STR_NULL, crd, &answer);
     }

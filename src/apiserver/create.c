@@ -67,7 +67,7 @@ static int check_namespace(struct api_request *rq)
         return 0;
     const struct resource *namespaces =
         resources_find(&rq->server->resources, STR_NULL, STR("v1"), STR("namespaces"));
-    const struct val *ns = stored_object(rq->server, namespaces, STR_NULL, rq->ns);
+    const struct val *ns = latest_object(rq->server, namespaces, STR_NULL, rq->ns);
     if (!ns)
         return api_fail_not_found(rq, namespaces, rq->ns);
     if (!kube_is_deleting(ns))
@@ -107,7 +107,7 @@ static int pick_name(struct api_request *rq, const struct val *object, struct st
         char tail[6];
         rng_name(&dice, tail, 5);
         name = arena_strf(rq->arena, "%.*s%s", STR_ARG(base), tail);
-        if (!store_get(rq->server->store, rq->resource->table, rq->ns, name))
+        if (!store_latest(rq->server->store, rq->resource->table, rq->ns, name))
             break;
     }
     *ret = name;
@@ -175,7 +175,7 @@ int api_create(struct api_request *rq)
     if (rc < 0)
         return rc;
     struct str ns = rq->resource->kube.namespaced ? rq->ns : STR_NULL;
-    if (stored_object(rq->server, rq->resource, ns, name))
+    if (latest_object(rq->server, rq->resource, ns, name))
         return api_fail_exists(rq, name);
     rc = admit_service_ip(rq, &object);
     if (rc == 0)

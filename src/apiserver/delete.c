@@ -225,7 +225,7 @@ int api_delete(struct api_request *rq)
     int rc = read_options(rq, &o);
     if (rc < 0)
         return rc;
-    const struct val *object = stored_object(rq->server, rq->resource, ns, rq->name);
+    const struct val *object = latest_object(rq->server, rq->resource, ns, rq->name);
     if (!object)
         return api_fail_not_found(rq, rq->resource, rq->name);
     rc = check_protected(rq, rq->name);
@@ -239,7 +239,7 @@ static int delete_chosen(struct api_request *rq, const struct delete_options *o,
                          const struct val *chosen)
 {
     struct str ns = rq->resource->kube.namespaced ? kube_ns(chosen) : STR_NULL;
-    const struct val *now = stored_object(rq->server, rq->resource, ns, kube_name(chosen));
+    const struct val *now = latest_object(rq->server, rq->resource, ns, kube_name(chosen));
     if (!now || !str_eq(kube_uid(now), kube_uid(chosen)))
         return 0;
     struct arena *whole = rq->arena; /* what one deletion needs goes with it */
@@ -262,10 +262,9 @@ int api_delete_collection(struct api_request *rq)
         rc = select_parse(rq, rq->arena, &select);
     if (rc < 0)
         return rc;
-    struct store_range range = store_list(rq->server->store, rq->resource->table, rq->ns);
-    VEC(const struct val *) all = {0}, chosen = {0};
-    for (size_t i = 0; i < range.n; i++)
-        vec_push(&all, rq->arena, val_keep(rq->arena, range.items[i]->value));
+    struct store_values all =
+        store_latest_list(rq->server->store, rq->arena, rq->resource->table, rq->ns);
+    VEC(const struct val *) chosen = {0};
     for (size_t i = 0; i < all.n && !rq->server->stopping; i++) {
         const struct val *object = all.items[i];
         if (!select_matches(&select, rq->resource, object))

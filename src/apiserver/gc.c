@@ -214,38 +214,53 @@ static const struct val *object_at(struct gc *gc, const struct key *key,
                                    const struct resource **ret_r)
 {
     *ret_r = resources_by_table(&gc->server->resources, key->table);
-    return *ret_r ? stored_object(gc->server, *ret_r, key->ns, key->name) : NULL;
+    return *ret_r ? latest_object(gc->server, *ret_r, key->ns, key->name) : NULL;
 }
 
-/* Takes the owner off the first dependent that still names it. 1: done, 0: there is none. */
-static int orphan_one(struct gc *gc, struct str uid)
+static int orphan_one(struct gc *gc, const struct key *key, struct str uid)
 {
-    const struct dependents *d = dependents_of(gc, uid);
     const struct resource *r;
     struct arena *a cleanup(cleanup_arena) = arena_new();
-    void *item = NULL;
-    size_t cursor = 0;
-    if (!d || !map_next(&d->by_key, &cursor, NULL, &item))
-        return 0;
-    const struct val *dependent = object_at(gc, item, &r);
+    const struct val *dependent = object_at(gc, key, &r);
     if (!dependent)
         return 0;
-    size_t before = d->by_key.n;
-    int rc = put_back(gc, a, r, without_owner(a, val_keep(a, dependent), uid));
-    if (rc < 0)
-        return rc;
-    return (d = dependents_of(gc, uid)) && d->by_key.n == before ? 0 : 1;
+    const struct val *freed = without_owner(a, val_keep(a, dependent), uid);
+    return freed == dependent ? 0 : put_back(gc, a, r, freed);
 }
 
+struct keys {
+    VEC(struct key) items;
+};
+
+/* Copies: the index follows what is shown, over a pause too. */
+static struct keys keys_of_dependents(const struct gc *gc, struct arena *a, struct str uid)
+{
+    const struct dependents *d = dependents_of(gc, uid);
+    struct keys keys = {0};
+    void *item;
+    for (size_t cursor = 0; d && map_next(&d->by_key, &cursor, NULL, &item);) {
+        const struct key *key = item;
+        struct key own = {.table = arena_str(a, key->table),
+                          .ns = arena_str(a, key->ns),
+                          .name = arena_str(a, key->name)};
+        vec_push(&keys.items, a, own);
+    }
+    return keys;
+}
+
+/* What the latest dependents say is on disk before the owner goes on. */
 static int orphan_dependents(struct gc *gc, struct arena *a, const struct resource *r,
                              const struct val *object)
 {
     struct str uid = kube_uid(object);
+    struct keys keys = keys_of_dependents(gc, a, uid);
     int rc = 0;
     (void)resource_ref(r);
-    while (!gc->server->stopping && (rc = orphan_one(gc, uid)) > 0)
+    for (size_t i = 0; i < keys.items.n && rc == 0 && !gc->server->stopping; i++) {
+        rc = orphan_one(gc, &keys.items.items[i], uid);
         pace_point();
-    if (rc == 0)
+    }
+    if (rc == 0 && !gc->server->stopping)
         rc = put_back(gc, a, r, without_finalizer(a, object, "orphan"));
     resource_unref(r);
     return rc;
@@ -329,22 +344,36 @@ static void on_retry(void *ctx)
     work_soon(gc);
 }
 
+/* One queued name. False: the disk refuses, the name stays. Gone means that there is nothing to do; a
+ * conflict, that the object changed over a pause. */
+static bool work_on_next(struct gc *gc)
+{
+    struct arena *a cleanup(cleanup_arena) = arena_new();
+    struct err err = ERR_INIT;
+    struct key key = gc->queue.items[gc->done];
+    if (store_writable(gc->server->store, STORE_MAKES_ROOM, &err) < 0)
+        return false;
+    int rc = step(gc, a, &key);
+    if (is_disk_refusal(rc))
+        return false;
+    gc->done++;
+    if (rc == -(int)ERR_CONFLICT)
+        vec_push(&gc->queue, NULL, key);
+    else
+        free(key.text);
+    return true;
+}
+
 /* Until the queue is empty; what is queued meanwhile is done too. */
 static void work(void *ctx)
 {
     struct gc *gc = ctx;
     gc->works = true;
     while (gc->done < gc->queue.n && !gc->server->stopping) {
-        struct arena *a cleanup(cleanup_arena) = arena_new();
-        struct err err = ERR_INIT;
-        if (store_writable(gc->server->store, &err) < 0) {
+        if (!work_on_next(gc)) {
             gc->retry = loop_after(gc->server->loop, GC_RETRY_MS, on_retry, gc);
             break;
         }
-        struct key key = gc->queue.items[gc->done++];
-        (void)step(gc, a,
-                   &key); /* a refusal (conflict, gone) means that it changed: it comes again */
-        free(key.text);
         pace_point();
     }
     if (gc->done == gc->queue.n)
@@ -364,11 +393,9 @@ static void on_work(void *ctx)
 
 /* --- life */
 
-struct gc *gc_new(struct apiserver *server)
+static void each_stored(struct gc *gc, void (*fn)(struct gc *gc, const struct store_event *e))
 {
-    struct gc *gc = xcalloc(1, sizeof(*gc));
-    struct store *store = server->store;
-    gc->server = server;
+    struct store *store = gc->server->store;
     for (size_t t = 0; t < store_tables(store); t++) {
         struct store_range range = store_list(store, store_table_at(store, t), STR_NULL);
         for (size_t i = 0; i < range.n; i++) {
@@ -377,9 +404,27 @@ struct gc *gc_new(struct apiserver *server)
                                     .ns = range.items[i]->ns,
                                     .name = range.items[i]->name,
                                     .value = range.items[i]->value};
-            gc_event(gc, &e);
+            fn(gc, &e);
         }
     }
+}
+
+static void look_at(struct gc *gc, const struct store_event *e)
+{
+    if (waits_for_dependents(e->value) || val_len(owners_of(e->value)) > 0)
+        enqueue(gc, e->table, e->ns, e->name);
+}
+
+void gc_look(struct gc *gc)
+{
+    each_stored(gc, look_at);
+}
+
+struct gc *gc_new(struct apiserver *server)
+{
+    struct gc *gc = xcalloc(1, sizeof(*gc));
+    gc->server = server;
+    each_stored(gc, gc_event);
     return gc;
 }
 

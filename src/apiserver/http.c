@@ -304,7 +304,7 @@ static bool is_health(struct str path)
 static void answer_health(struct http_exchange *x)
 {
     struct err err = ERR_INIT;
-    bool ok = store_writable(x->server->store, &err) == 0;
+    bool ok = store_writable(x->server->store, STORE_TAKES_ROOM, &err) == 0;
     struct str text = ok ? STR("ok") : arena_strf(x->arena, "[-]store failed: %s\n", err.text);
     respond_text(x, ok ? 200 : 500, text);
 }
@@ -420,10 +420,11 @@ static void run_resource(void *ctx)
         return;
     }
     api_handle(rq);
-    if (!rq->wrote || rq->status >= 400) {
+    if (read_only || store_is_settled(x->server->store)) {
         finish(x);
         return;
     }
+    /* A refusal waits too: what it was decided on may never reach the disk. */
     store_when_durable(x->server->store, on_durable, x);
 }
 

@@ -1,7 +1,8 @@
 /* struct kube_api in process: the same handler that HTTP reaches, without text in between. Values are
  * shared: what a watcher gets is the very value that the store holds.
  *
- * A call runs from the loop; a write is answered when it is durable. After the api is freed no
+ * A call runs from the loop; a write is answered when it is durable, a refused one when what it was
+ * decided on is. After the api is freed no
  * callback comes: calls that are still under way lose their api and only free themselves. */
 #include "apiserver/auth.h"
 #include "apiserver/internal.h"
@@ -22,6 +23,7 @@ struct call {
     struct api_request rq;
     struct str group, version, plural; /* found when it runs: a CRD may come or go before */
     const struct val *answer;          /* own reference, while the disk is waited for */
+    struct err failure;                /* the answer's, when it is one */
     kube_done_fn done;
     void *ctx;
 };
@@ -81,7 +83,21 @@ static void call_answer(struct call *call, int rc, const struct val *answer, con
 static void on_durable(void *ctx, int rc, const struct err *err)
 {
     struct call *call = ctx;
-    call_answer(call, rc, rc < 0 ? NULL : call->answer, err);
+    if (rc < 0)
+        call_answer(call, rc, NULL, err);
+    else
+        call_answer(call, -(int)call->failure.code, call->answer,
+                    call->failure.code ? &call->failure : NULL);
+}
+
+/* Thousands may wait: only the answer is kept. */
+static void wait_for_disk(struct call *call)
+{
+    struct store *store = call->rq.server->store;
+    call->answer = val_ref(call->rq.answer);
+    call->arena = arena_free(call->arena);
+    call->rq = (struct api_request){0};
+    store_when_durable(store, on_durable, call);
 }
 
 static void run_call(void *ctx)
@@ -99,22 +115,17 @@ static void run_call(void *ctx)
         call_answer(call, -(int)ERR_NOT_FOUND, NULL, &err);
         return;
     }
+    bool read_only = rq->verb == API_GET || rq->verb == API_LIST;
     api_handle(rq);
-    if (rq->status >= 400) {
-        struct err err = ERR_INIT;
-        err_of_status(rq->answer, rq->status, &err);
-        call_answer(call, -(int)err.code, rq->answer, &err);
+    call->failure = ERR_INIT;
+    if (rq->status >= 400)
+        err_of_status(rq->answer, rq->status, &call->failure);
+    if (!read_only && !store_is_settled(rq->server->store)) {
+        wait_for_disk(call);
         return;
     }
-    if (rq->wrote) { /* thousands may wait: only the answer is kept */
-        struct store *store = rq->server->store;
-        call->answer = val_ref(rq->answer);
-        call->arena = arena_free(call->arena);
-        call->rq = (struct api_request){0};
-        store_when_durable(store, on_durable, call);
-        return;
-    }
-    call_answer(call, 0, rq->answer, NULL);
+    call_answer(call, -(int)call->failure.code, rq->answer,
+                call->failure.code ? &call->failure : NULL);
 }
 
 static const struct api_user *admin_user(struct arena *a)

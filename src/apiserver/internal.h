@@ -30,8 +30,8 @@ struct apiserver {
     struct api_kubelet kubelet;
     bool has_kubelet;
     struct encoder *encoder;
-    struct known_specs *known_specs; /* decode.c */
-    struct loop_timer *expiry;
+    struct known_specs *known_specs;         /* decode.c */
+    struct loop_timer *expiry, *controllers; /* controllers: they look again */
     uint64_t discovery_version;
     bool stopping, claim_pass_deferred;
     bool namespace_pass_deferred, namespace_pass_runs, namespace_pass_wanted;

@@ -20,80 +20,98 @@ static const struct resource *core(struct apiserver *server, const char *plural)
 static int ensure(struct apiserver *server, struct arena *a, const struct resource *r,
                   struct str ns, const char *name, const struct val *extra)
 {
-    if (stored_object(server, r, ns, str_of(name)))
+    if (latest_object(server, r, ns, str_of(name)))
         return 0;
     const struct val *object =
         val_set_path(a, extra, "metadata", val_obj(a, "name", val_text(a, name)));
     return api_internal(server, a, API_CREATE, r, ns, STR_NULL, object, NULL);
 }
 
-static void furnish(struct apiserver *server, struct arena *a, struct str ns)
+static int furnish(struct apiserver *server, struct arena *a, struct str ns)
 {
     const struct val *ca = val_obj(
         a, "data", val_obj(a, "ca.crt", val_text(a, server->pki.ca_pem ? server->pki.ca_pem : "")));
-    (void)ensure(server, a, core(server, "serviceaccounts"), ns, "default", val_empty_object());
-    (void)ensure(server, a, core(server, "configmaps"), ns, "kube-root-ca.crt", ca);
+    int rc = ensure(server, a, core(server, "serviceaccounts"), ns, "default", val_empty_object());
+    return rc < 0 ? rc : ensure(server, a, core(server, "configmaps"), ns, "kube-root-ca.crt", ca);
 }
 
-static void empty_of(struct apiserver *server, const struct resource *r, const struct val *object)
+static int empty_of(struct apiserver *server, const struct resource *r, const struct val *object)
 {
     struct arena *a cleanup(cleanup_arena) = arena_new();
-    if (!kube_is_deleting(object))
-        (void)api_internal(server, a, API_DELETE, r, kube_ns(object), kube_name(object), NULL,
-                           NULL);
+    if (kube_is_deleting(object))
+        return 0;
+    int rc = api_internal(server, a, API_DELETE, r, kube_ns(object), kube_name(object), NULL, NULL);
     pace_point();
+    return is_disk_refusal(rc) ? rc : 0;
 }
 
-/* True when nothing is left in the namespace. */
-static bool empty_out(struct apiserver *server, struct arena *a, struct str ns)
+static int empty_table(struct apiserver *server, const struct resource *r, struct str ns)
 {
-    bool empty = true;
+    struct arena *a cleanup(cleanup_arena) = arena_new();
+    struct store_values objects = store_latest_list(server->store, a, r->table, ns);
+    int rc = 0;
+    for (size_t i = 0; i < objects.n && !server->stopping && rc == 0; i++)
+        rc = empty_of(server, r, objects.items[i]);
+    return rc;
+}
+
+static bool is_anything(void *ctx, const struct val *object)
+{
+    return true;
+}
+
+/* 1 when nothing is left in the namespace, 0 when something is; or the disk's refusal. */
+static int empty_out(struct apiserver *server, struct str ns)
+{
+    int empty = 1;
     for (size_t t = 0; t < store_tables(server->store); t++) {
         const char *table = store_table_at(server->store, t);
         const struct resource *r = resources_by_table(&server->resources, str_of(table));
-        struct store_range range = store_list(server->store, table, ns);
-        if (!r || !r->kube.namespaced || range.n == 0)
+        if (!r || !r->kube.namespaced)
             continue;
-        VEC(const struct val *) objects = {0};
-        for (size_t i = 0; i < range.n; i++)
-            vec_push(&objects, a, val_keep(a, range.items[i]->value));
         (void)resource_ref(r); /* the deletions may pause */
-        for (size_t i = 0; i < objects.n && !server->stopping; i++)
-            empty_of(server, r, objects.items[i]);
+        int rc = empty_table(server, r, ns);
         resource_unref(r);
-        empty = empty && store_list(server->store, table, ns).n == 0;
+        if (rc < 0)
+            return rc;
+        if (store_latest_any(server->store, table, ns, is_anything, NULL))
+            empty = 0;
     }
     return empty;
 }
 
-static void end_namespace(struct apiserver *server, struct arena *a, const struct val *object)
+static int end_namespace(struct apiserver *server, struct arena *a, const struct val *object)
 {
     const struct val *freed = val_set_path(a, object, "spec.finalizers", NULL);
-    (void)api_internal(server, a, API_UPDATE, core(server, "namespaces"), STR_NULL,
-                       kube_name(object), freed, NULL);
+    return api_internal(server, a, API_UPDATE, core(server, "namespaces"), STR_NULL,
+                        kube_name(object), freed, NULL);
+}
+
+static int look_at(struct apiserver *server, struct arena *a, const struct val *ns)
+{
+    if (!kube_is_deleting(ns))
+        return furnish(server, a, kube_name(ns));
+    int rc = empty_out(server, kube_name(ns));
+    return rc > 0 ? end_namespace(server, a, ns) : rc;
 }
 
 static void namespaces_pass(struct apiserver *server)
 {
     struct arena *a cleanup(cleanup_arena) = arena_new();
-    struct store_range range = store_list(server->store, "namespaces", STR_NULL);
-    VEC(const struct val *) all = {0};
-    for (size_t i = 0; i < range.n; i++)
-        vec_push(&all, a, val_keep(a, range.items[i]->value));
+    struct store_values all = store_latest_list(server->store, a, "namespaces", STR_NULL);
     for (size_t i = 0; i < all.n && !server->stopping; i++) {
-        const struct val *ns = all.items[i];
         pace_point();
-        if (!kube_is_deleting(ns))
-            furnish(server, a, kube_name(ns));
-        else if (empty_out(server, a, kube_name(ns)))
-            end_namespace(server, a, ns);
+        const struct val *now =
+            latest_object(server, core(server, "namespaces"), STR_NULL, kube_name(all.items[i]));
+        if (now && is_disk_refusal(look_at(server, a, val_keep(a, now))))
+            controllers_retry(server);
     }
 }
 
 static bool is_terminating(struct apiserver *server, struct str ns)
 {
-    const struct store_item *item = store_get(server->store, "namespaces", STR_NULL, ns);
-    return item && kube_is_deleting(item->value);
+    const struct val *object = store_latest(server->store, "namespaces", STR_NULL, ns);
+    return object && kube_is_deleting(object);
 }
 
 static void pass_soon(struct apiserver *server);
@@ -135,6 +153,11 @@ void namespace_event(struct apiserver *server, const struct store_event *e)
                      is_terminating(server, e->ns)));
     if (matters)
         pass_soon(server);
+}
+
+void namespaces_look(struct apiserver *server)
+{
+    pass_soon(server);
 }
 
 int namespaces_bootstrap(struct apiserver *server, struct err *err)

@@ -119,7 +119,7 @@ static int check_apply(struct api_request *rq)
 static int patch_once(struct api_request *rq)
 {
     struct str ns = rq->resource->kube.namespaced ? rq->ns : STR_NULL;
-    const struct val *old = stored_object(rq->server, rq->resource, ns, rq->name);
+    const struct val *old = latest_object(rq->server, rq->resource, ns, rq->name);
     if (!old && rq->patch_type == KUBE_PATCH_APPLY)
         return create_by_apply(rq);
     if (!old)

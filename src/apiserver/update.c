@@ -203,7 +203,7 @@ int update_to(struct api_request *rq, const struct val *old, const struct val *o
     rc = check_size(rq, &object);
     if (rc < 0)
         return rc;
-    if (stored_object(rq->server, rq->resource, ns, name) != old)
+    if (latest_object(rq->server, rq->resource, ns, name) != old)
         return WRITE_AGAIN;
     if (object == old)
         return api_ok(rq, 200, old);
@@ -250,7 +250,7 @@ static int update_once(struct api_request *rq)
             "the API version in the data (%.*s) does not match the expected API version "
             "(%s)",
             STR_ARG(version), rq->resource->api_version);
-    const struct val *old = stored_object(rq->server, rq->resource, ns, rq->name);
+    const struct val *old = latest_object(rq->server, rq->resource, ns, rq->name);
     if (!old)
         return api_fail_not_found(rq, rq->resource, rq->name);
     val_keep(a, old);

@@ -125,7 +125,7 @@ static int bind_pod(struct api_request *rq)
         resources_find(&rq->server->resources, STR_NULL, STR("v1"), STR("pods"));
     struct str name = rq->name.n ? rq->name : kube_name(rq->body);
     struct str node = val_path_str(rq->body, "target.name");
-    const struct val *pod = stored_object(rq->server, pods, rq->ns, name);
+    const struct val *pod = latest_object(rq->server, pods, rq->ns, name);
     if (!pod)
         return api_fail_not_found(rq, pods, name);
     val_keep(a, pod);
@@ -179,7 +179,7 @@ static int evict(struct api_request *rq)
 static int make_token(struct api_request *rq)
 {
     struct arena *a = rq->arena;
-    const struct val *account = stored_object(rq->server, rq->resource, rq->ns, rq->name);
+    const struct val *account = latest_object(rq->server, rq->resource, rq->ns, rq->name);
     if (!account)
         return api_fail_not_found(rq, rq->resource, rq->name);
     int64_t seconds = val_path_int(rq->body, "spec.expirationSeconds", TOKEN_SECONDS);
@@ -237,7 +237,7 @@ static const struct val *scale_of(struct arena *a, const struct val *object)
 static int scale(struct api_request *rq)
 {
     struct arena *a = rq->arena;
-    const struct val *object = stored_object(rq->server, rq->resource, rq->ns, rq->name);
+    const struct val *object = latest_object(rq->server, rq->resource, rq->ns, rq->name);
     if (!object)
         return api_fail_not_found(rq, rq->resource, rq->name);
     val_keep(a, object);
@@ -261,7 +261,7 @@ static int scale(struct api_request *rq)
         int rc = write_back(rq, rq->resource, val_set_path(a, object, "spec.replicas", replicas));
         if (rc < 0)
             return rc;
-        object = stored_object(rq->server, rq->resource, rq->ns, rq->name);
+        object = latest_object(rq->server, rq->resource, rq->ns, rq->name);
     }
     rq->status = 200;
     rq->answer = scale_of(a, val_keep(a, object));
@@ -270,7 +270,7 @@ static int scale(struct api_request *rq)
 
 static int finalize(struct api_request *rq)
 {
-    const struct val *old = stored_object(rq->server, rq->resource, STR_NULL, rq->name);
+    const struct val *old = latest_object(rq->server, rq->resource, STR_NULL, rq->name);
     if (!old)
         return api_fail_not_found(rq, rq->resource, rq->name);
     val_keep(rq->arena, old);

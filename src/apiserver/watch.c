@@ -109,7 +109,8 @@ static bool select_change(const struct watcher *w, const struct told *told, enum
     if (!is && !was)
         return false;
     *event = !is ? KUBE_DELETED : was ? KUBE_MODIFIED : KUBE_ADDED;
-    *object = is || gone ? told->object : with_revision(w->hub->scratch, told->old, told->revision);
+    *object = is ? told->object
+                 : with_revision(w->hub->scratch, gone ? told->object : told->old, told->revision);
     return true;
 }
 

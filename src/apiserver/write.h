@@ -10,8 +10,12 @@ int commit_put(struct api_request *rq, struct str ns, struct str name, const str
                const struct val **ret);
 int commit_delete(struct api_request *rq, struct str ns, struct str name, const struct val *last,
                   const struct val **ret);
+/* What a reader sees; borrowed or NULL. */
 const struct val *stored_object(const struct apiserver *server, const struct resource *r,
-                                struct str ns, struct str name); /* borrowed or NULL */
+                                struct str ns, struct str name);
+/* What a writer decides on: with what is still on its way to the disk; borrowed or NULL. */
+const struct val *latest_object(const struct apiserver *server, const struct resource *r,
+                                struct str ns, struct str name);
 
 /* 500, as what etcd refuses comes out of a kube-apiserver. Custom resources are stored as JSON there, built-in kinds
  * in Protobuf, which for the same object is about half as long. */

@@ -1,32 +1,10 @@
-/* The journal on SQLite: see journal.h for the shape of the table and its invariants.
- *
- * SQLite runs with WAL and synchronous=FULL, so a COMMIT that returned is on disk. Read next: store.c. */
-#include "store/journal.h"
+/* The journal's rows: what a commit writes and a replay reads. See journal.h for the shape of the table and
+ * its invariants. Read next: journal_file.c, store.c. */
+#include "store/journal_internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <sqlite3.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/str.h"
-
-#define JOURNAL_PAGE_BYTES 4096
-
-struct journal {
-    sqlite3 *db;
-    sqlite3_stmt *insert, *drop, *floor;
-    int lock_fd;
-    char path[4096];
-};
-
-static const char schema[] =
-    "CREATE TABLE IF NOT EXISTS log(revision INTEGER PRIMARY KEY, replaces INTEGER NOT NULL,"
-    " deleted INTEGER NOT NULL, tab TEXT NOT NULL, ns TEXT NOT NULL, name TEXT NOT NULL,"
-    " body BLOB, sum INTEGER NOT NULL);"
-    "CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
-    "INSERT OR IGNORE INTO meta VALUES('format', 1), ('floor', 0);";
 
 static uint64_t row_sum(const struct journal_row *row)
 {
@@ -38,145 +16,6 @@ static uint64_t row_sum(const struct journal_row *row)
     return sum;
 }
 
-static int db_error(const struct journal *j, const char *what, struct err *err)
-{
-    int code = sqlite3_errcode(j->db);
-    if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
-        return err_set(
-            err, ERR_CORRUPT,
-            "%s: %s is damaged (%s); restore it from a copy, or move it away to start empty", what,
-            j->path, sqlite3_errmsg(j->db));
-    if (code == SQLITE_FULL)
-        return err_set(err, ERR_IO,
-                       "%s: %s: no space left (disk full, or the store's ceiling); "
-                       "free some space; writing resumes automatically",
-                       what, j->path);
-    return err_set(err, ERR_IO, "%s: %s: %s", what, j->path, sqlite3_errmsg(j->db));
-}
-
-static int lock_dir(struct journal *j, const char *dir, struct err *err)
-{
-    char path[4096];
-    snprintf(path, sizeof(path), "%s/store.lock", dir);
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return err_errno(err, errno, "cannot open %s", path);
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        int why = errno;
-        char pid[32] = "";
-        ssize_t n = read(fd, pid, sizeof(pid) - 1);
-        close(fd);
-        if (why != EWOULDBLOCK)
-            return err_errno(err, why, "cannot lock %s", path);
-        struct str owner = str_trim((struct str){pid, n > 0 ? (size_t)n : 0});
-        return err_set(
-            err, ERR_CONFLICT,
-            "%s is in use by process %.*s; stop that one first, or use another directory", dir,
-            STR_ARG(owner.n ? owner : STR("(unknown)")));
-    }
-    char pid[32];
-    int n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
-    if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, (size_t)n, 0) != n) {
-        int why = errno;
-        close(fd);
-        return err_errno(err, why, "cannot write %s", path);
-    }
-    j->lock_fd = fd;
-    return 0;
-}
-
-static int prepare(struct journal *j, const char *sql, sqlite3_stmt **ret, struct err *err)
-{
-    if (sqlite3_prepare_v3(j->db, sql, -1, SQLITE_PREPARE_PERSISTENT, ret, NULL) != SQLITE_OK)
-        return db_error(j, "cannot prepare the store", err);
-    return 0;
-}
-
-static int set_ceiling(struct journal *j, int64_t max_bytes, struct err *err)
-{
-    char sql[96];
-    snprintf(sql, sizeof(sql), "PRAGMA max_page_count=%lld",
-             (long long)(max_bytes / JOURNAL_PAGE_BYTES));
-    if (sqlite3_exec(j->db, sql, NULL, NULL, NULL) != SQLITE_OK)
-        return db_error(j, "cannot set the store's ceiling", err);
-    return 0;
-}
-
-static int check_format(struct journal *j, struct err *err)
-{
-    sqlite3_stmt *query = NULL;
-    int rc = prepare(j, "SELECT value FROM meta WHERE key='format'", &query, err);
-    if (rc < 0)
-        return rc;
-    int64_t format = sqlite3_step(query) == SQLITE_ROW ? sqlite3_column_int64(query, 0) : 0;
-    sqlite3_finalize(query);
-    if (format != 1)
-        return err_set(err, ERR_CORRUPT, "%s has format %lld, this program knows format 1", j->path,
-                       (long long)format);
-    return 0;
-}
-
-static int open_db(struct journal *j, const char *dir, int64_t max_bytes, struct err *err)
-{
-    snprintf(j->path, sizeof(j->path), "%s/store.db", dir);
-    int fd = open(j->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600); /* SQLite would make it 0644 */
-    if (fd < 0)
-        return err_errno(err, errno, "cannot open %s", j->path);
-    close(fd);
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
-    if (sqlite3_open_v2(j->path, &j->db, flags, NULL) != SQLITE_OK)
-        return db_error(j, "cannot open the store", err);
-    sqlite3_extended_result_codes(j->db, 0);
-    static const char *const setup[] = {
-        "PRAGMA journal_mode=WAL",           "PRAGMA synchronous=FULL",
-        "PRAGMA locking_mode=EXCLUSIVE",     "PRAGMA cache_size=-512",
-        "PRAGMA journal_size_limit=4194304", schema};
-    for (size_t i = 0; i < ARRAY_SIZE(setup); i++) {
-        if (sqlite3_exec(j->db, setup[i], NULL, NULL, NULL) != SQLITE_OK)
-            return db_error(j, "cannot set up the store", err);
-    }
-    int rc = check_format(j, err);
-    if (rc == 0)
-        rc = set_ceiling(j, max_bytes, err);
-    if (rc == 0)
-        rc = prepare(j, "INSERT INTO log VALUES(?,?,?,?,?,?,?,?)", &j->insert, err);
-    if (rc == 0)
-        rc = prepare(j, "DELETE FROM log WHERE revision=?", &j->drop, err);
-    if (rc == 0)
-        rc = prepare(j, "UPDATE meta SET value=? WHERE key='floor'", &j->floor, err);
-    return rc;
-}
-
-int journal_open(const char *dir, int64_t max_bytes, struct journal **ret, struct err *err)
-{
-    if (mkdir(dir, 0700) < 0 && errno != EEXIST)
-        return err_errno(err, errno, "cannot make %s", dir);
-    struct journal *j = xcalloc(1, sizeof(*j));
-    j->lock_fd = -1;
-    int rc = lock_dir(j, dir, err);
-    if (rc == 0)
-        rc = open_db(j, dir, max_bytes, err);
-    if (rc < 0) {
-        journal_free(j);
-        return rc;
-    }
-    *ret = j;
-    return 0;
-}
-
-struct journal *journal_free(struct journal *j)
-{
-    if (!j)
-        return NULL;
-    sqlite3_finalize(j->insert);
-    sqlite3_finalize(j->drop);
-    sqlite3_finalize(j->floor);
-    sqlite3_close(j->db);
-    cleanup_close(&j->lock_fd);
-    free(j);
-    return NULL;
-}
-
 static int read_row(const struct journal *j, sqlite3_stmt *query, journal_row_fn fn, void *ctx,
                     struct err *err)
 {
@@ -184,10 +23,10 @@ static int read_row(const struct journal *j, sqlite3_stmt *query, journal_row_fn
         .revision = (uint64_t)sqlite3_column_int64(query, 0),
         .replaces = (uint64_t)sqlite3_column_int64(query, 1),
         .deleted = sqlite3_column_int(query, 2) != 0,
-        .table = (char *)sqlite3_column_text(query, 3),
-        .ns = (char *)sqlite3_column_text(query, 4),
-        .name = (char *)sqlite3_column_text(query, 5),
-        .body = (char *)sqlite3_column_blob(query, 6),
+        .table = (const char *)sqlite3_column_text(query, 3),
+        .ns = (const char *)sqlite3_column_text(query, 4),
+        .name = (const char *)sqlite3_column_text(query, 5),
+        .body = sqlite3_column_blob(query, 6),
         .body_n = (size_t)sqlite3_column_bytes(query, 6),
     };
     bool whole = row.table && row.ns && row.name;
@@ -203,17 +42,17 @@ static int read_row(const struct journal *j, sqlite3_stmt *query, journal_row_fn
 static int replay_rows(struct journal *j, journal_row_fn fn, void *ctx, struct err *err)
 {
     sqlite3_stmt *query = NULL;
-    int rc = prepare(j,
-                     "SELECT revision, replaces, deleted, tab, ns, name, body, sum FROM log"
-                     " ORDER BY revision",
-                     &query, err);
+    int rc = journal_prepare(j,
+                             "SELECT revision, replaces, deleted, tab, ns, name, body, sum FROM log"
+                             " ORDER BY revision",
+                             &query, err);
     if (rc < 0)
         return rc;
     int step = SQLITE_ROW;
     while (rc == 0 && (step = sqlite3_step(query)) == SQLITE_ROW)
         rc = read_row(j, query, fn, ctx, err);
     if (rc == 0 && step != SQLITE_DONE)
-        rc = db_error(j, "cannot read the store", err);
+        rc = journal_db_error(j, "cannot read the store", err);
     sqlite3_finalize(query);
     return rc;
 }
@@ -222,11 +61,11 @@ int journal_replay(struct journal *j, uint64_t *ret_floor, journal_row_fn fn, vo
                    struct err *err)
 {
     sqlite3_stmt *query = NULL;
-    int rc = prepare(j, "SELECT value FROM meta WHERE key='floor'", &query, err);
+    int rc = journal_prepare(j, "SELECT value FROM meta WHERE key='floor'", &query, err);
     if (rc < 0)
         return rc;
     if (sqlite3_step(query) != SQLITE_ROW)
-        rc = db_error(j, "cannot read the store", err);
+        rc = journal_db_error(j, "cannot read the store", err);
     else
         *ret_floor = (uint64_t)sqlite3_column_int64(query, 0);
     sqlite3_finalize(query);
@@ -236,7 +75,7 @@ int journal_replay(struct journal *j, uint64_t *ret_floor, journal_row_fn fn, vo
 static int run_once(struct journal *j, sqlite3_stmt *statement, struct err *err)
 {
     int step = sqlite3_step(statement);
-    int rc = step == SQLITE_DONE ? 0 : db_error(j, "cannot write the store", err);
+    int rc = step == SQLITE_DONE ? 0 : journal_db_error(j, "cannot write the store", err);
     sqlite3_reset(statement);
     return rc;
 }
@@ -254,39 +93,78 @@ static int insert_row(struct journal *j, const struct journal_row *row, struct e
     return run_once(j, j->insert, err);
 }
 
+static int run_with(struct journal *j, sqlite3_stmt *statement, int64_t value, struct err *err)
+{
+    sqlite3_bind_int64(statement, 1, value);
+    return run_once(j, statement, err);
+}
+
 static int write_batch(struct journal *j, const struct journal_batch *batch, struct err *err)
 {
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < batch->rows.n; i++)
-        rc = insert_row(j, &batch->rows.items[i], err);
-    for (size_t i = 0; rc == 0 && i < batch->drops.n; i++) {
-        sqlite3_bind_int64(j->drop, 1, (int64_t)batch->drops.items[i]);
-        rc = run_once(j, j->drop, err);
-    }
-    if (rc == 0 && batch->floor) {
-        sqlite3_bind_int64(j->floor, 1, (int64_t)batch->floor);
-        rc = run_once(j, j->floor, err);
-    }
+        rc = insert_row(j, batch->rows.items[i], err);
+    for (size_t i = 0; rc == 0 && i < batch->drops.n; i++)
+        rc = run_with(j, j->drop, (int64_t)batch->drops.items[i], err);
+    if (rc == 0 && batch->drops.n)
+        rc = run_with(j, j->floor, (int64_t)batch->floor, err);
+    if (rc == 0 &&
+        batch->rows.n == 0) /* another value than before, or SQLite would write nothing */
+        rc = run_with(j, j->trial, ++j->trials, err);
     return rc;
 }
 
-int journal_commit(struct journal *j, const struct journal_batch *batch, struct err *err)
+static int transact(struct journal *j, const struct journal_batch *batch, struct err *err)
 {
     if (sqlite3_exec(j->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
-        return db_error(j, "cannot write the store", err);
+        return journal_db_error(j, "cannot write the store", err);
     int rc = write_batch(j, batch, err);
     if (rc == 0 && sqlite3_exec(j->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
-        rc = db_error(j, "cannot write the store", err);
-    if (rc < 0)
-        sqlite3_exec(j->db, "ROLLBACK", NULL, NULL, NULL); /* fails when SQLite did it itself */
+        rc = journal_db_error(j, "cannot write the store", err);
     return rc;
 }
 
-void journal_batch_done(struct journal_batch *batch)
+static bool is_for_space(const struct journal *j)
 {
-    for (size_t i = 0; i < batch->rows.n; i++)
-        free(batch->rows.items[i].table);
-    vec_done(&batch->rows);
-    vec_done(&batch->drops);
-    *batch = (struct journal_batch){0};
+    int code = sqlite3_errcode(j->db), why = sqlite3_system_errno(j->db);
+    return code == SQLITE_FULL || (code == SQLITE_IOERR && (why == ENOSPC || why == EDQUOT));
+}
+
+static int64_t ask(sqlite3_stmt *query, int64_t otherwise)
+{
+    int64_t n = sqlite3_step(query) == SQLITE_ROW ? sqlite3_column_int64(query, 0) : otherwise;
+    sqlite3_reset(query);
+    return n;
+}
+
+static void vacuum(struct journal *j, int64_t pages)
+{
+    char sql[64];
+    snprintf(sql, sizeof(sql), "PRAGMA incremental_vacuum(%lld)", (long long)pages);
+    sqlite3_exec(j->db, sql, NULL, NULL, NULL); /* pages that stay do no harm */
+    j->allocated = 0;                           /* cut off with them */
+}
+
+int journal_commit(struct journal *j, const struct journal_batch *batch,
+                   struct journal_state *state, struct err *err)
+{
+    journal_checkpoint_rest(j);
+    int rc = transact(j, batch, err);
+    bool for_space = rc < 0 && is_for_space(j);
+    if (!sqlite3_get_autocommit(j->db))
+        sqlite3_exec(j->db, "ROLLBACK", NULL, NULL, NULL);
+    if (rc == 0 && batch->vacuum_pages)
+        vacuum(j, batch->vacuum_pages);
+    int64_t pages = ask(j->page_count, 0), unused = ask(j->free_count, 0);
+    *state = (struct journal_state){
+        .used_bytes = (pages - unused) * JOURNAL_PAGE_BYTES,
+        .free_bytes = j->can_vacuum ? unused * JOURNAL_PAGE_BYTES : 0,
+        .wal_pages = j->wal_pages,
+        .short_of_space = rc < 0 ? for_space : !journal_head_room(j, pages * JOURNAL_PAGE_BYTES),
+    };
+    if (state->short_of_space) { /* the log must not grow */
+        atomic_store(&j->checkpoint_ends, true);
+        journal_checkpoint_rest(j);
+    }
+    return rc;
 }

@@ -13,26 +13,37 @@ struct journal;
 struct journal_row {
     uint64_t revision, replaces; /* replaces: 0 for a new key */
     bool deleted;
-    char *table, *ns, *name; /* heap, with `body` in one block that starts at `table` */
-    char *body;
+    const char *table, *ns, *name;
+    const char *body; /* of a deletion, JOURNAL_NO_BODY: the state it replaces */
     size_t body_n;
 };
+#define JOURNAL_NO_BODY "{}"
 
 struct journal_batch {
-    VEC(struct journal_row) rows;
-    VEC(uint64_t) drops; /* revisions to forget */
-    uint64_t floor;      /* rows at or below may lack what they replace */
-    size_t bytes;        /* of all rows */
+    VEC(const struct journal_row *) rows;
+    VEC(uint64_t) drops;  /* revisions to forget, oldest first */
+    uint64_t floor;       /* rows at or below may lack what they replace */
+    int64_t vacuum_pages; /* to give back to the file system, at most */
+};
+
+/* How things stand after a commit. */
+struct journal_state {
+    int64_t used_bytes, free_bytes; /* in the file: live pages, pages to be used again */
+    int64_t wal_pages;
+    bool short_of_space; /* the disk has no room for the head-room, or refused for lack of space */
 };
 
 int journal_open(const char *dir, int64_t max_bytes, struct journal **ret,
-                 struct err *err) MUST_USE;
+                 struct journal_state *state, struct err *err) MUST_USE;
 struct journal *journal_free(struct journal *journal);
 /* Calls fn for each row in order of revision; the strings are borrowed. */
 typedef int (*journal_row_fn)(void *ctx, const struct journal_row *row, struct err *err);
 int journal_replay(struct journal *journal, uint64_t *ret_floor, journal_row_fn fn, void *ctx,
                    struct err *err) MUST_USE;
-/* One transaction; safe on a pool thread while no other thread uses the journal. All or nothing. */
+/* One transaction; safe on a pool thread while nobody else commits. All or nothing; *state is set in
+ * either case. Without rows it still writes something: a trial of the disk. */
 int journal_commit(struct journal *journal, const struct journal_batch *batch,
-                   struct err *err) MUST_USE;
-void journal_batch_done(struct journal_batch *batch);
+                   struct journal_state *state, struct err *err) MUST_USE;
+/* Copies the write-ahead log into the file, on a pool thread, beside a commit. */
+void journal_checkpoint(struct journal *journal);
+const char *journal_path(const struct journal *journal);

@@ -478,11 +478,13 @@ static void test_watch_too_old(void **state)
     struct seen s = {.f = f};
     for (int i = 0; i < STORE_HISTORY_DEFAULT + 10; i++) {
         struct err err = ERR_INIT;
-        assert_int_equal(
-            store_put(f->server->store, "t", STR_NULL, STR("x"), val_int(f->a, i), &err), 0);
+        assert_int_equal(store_put(f->server->store, "t", STR_NULL, STR("x"), val_int(f->a, i),
+                                   STORE_TAKES_ROOM, &err),
+                         0);
         if (i % 1000 == 0)
             settle(f);
     }
+    settle(f);
     struct kube_call c = {
         .group = "", .version = "v1", .plural = "secrets", .resource_version = STR("1")};
     struct kube_watch *w = f->api->ops->watch(f->api, &c, on_event, on_end, &s);
