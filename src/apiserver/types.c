@@ -1,5 +1,9 @@
 /* Reads the table of types, and checks objects against it as kube-apiserver's decoder does.
  *
+ * The fields of a type are read from its line once, when it is first asked for, and kept sorted: the table is a
+ * constant, so what is kept of it is one too. Where a value stands is put into words only when something is
+ * wrong with it.
+ *
  * Source of the sentences: encoding/json's UnmarshalTypeError and sigs.k8s.io/json's strict errors.
  * Read next: types.h. */
 #include "apiserver/types.h"
@@ -91,26 +95,80 @@ bool type_next_field(const struct type *type, size_t *cursor, struct type_field 
     return true;
 }
 
+/* The fields of each type of the table that was asked for, sorted by name. */
+static struct {
+    struct type_field *items;
+    size_t n;
+} read_types[TYPE_TABLE_MAX];
+
+static int compare_fields(const void *left, const void *right)
+{
+    return str_cmp(((const struct type_field *)left)->name,
+                   ((const struct type_field *)right)->name);
+}
+
+static int compare_name(const void *key, const void *item)
+{
+    return str_cmp(*(const struct str *)key, ((const struct type_field *)item)->name);
+}
+
+static void read_type(const struct type *type, size_t at)
+{
+    VEC(struct type_field) fields = {0};
+    struct type_field field;
+    for (size_t cursor = 0; type_next_field(type, &cursor, &field);)
+        vec_push(&fields, NULL, field);
+    if (fields.n)
+        qsort(fields.items, fields.n, sizeof(*fields.items), compare_fields);
+    read_types[at].items = fields.items;
+    read_types[at].n = fields.n;
+}
+
 bool type_field_find(const struct type *type, struct str name, struct type_field *ret)
 {
-    struct type_field field;
-    for (size_t cursor = 0; type_next_field(type, &cursor, &field);) {
-        if (str_eq(field.name, name)) {
-            *ret = field;
-            return true;
-        }
-    }
-    return false;
+    size_t at = (size_t)(type - type_table);
+    INVARIANT(at < type_table_n && type_table_n <= TYPE_TABLE_MAX);
+    pace_step();
+    if (!read_types[at].items)
+        read_type(type, at);
+    const struct type_field *field =
+        read_types[at].n
+            ? bsearch(&name, read_types[at].items, read_types[at].n, sizeof(*field), compare_name)
+            : NULL;
+    if (field)
+        *ret = *field;
+    return field != NULL;
 }
 
 /* --- checking */
 
+/* Where a value stands in what `up` leads to: a struct's member, a list's item, a map's entry. */
+enum place_kind { PLACE_MEMBER, PLACE_ITEM, PLACE_ENTRY };
+struct place {
+    const struct place *up;
+    enum place_kind kind;
+    struct str key;
+    size_t index; /* of an item */
+};
+
 struct checker {
     struct arena *a;
     struct type_report *report;
-    struct str owner;   /* the struct that the field stands in: "Container" */
-    struct str go_path; /* "spec.containers.image" */
+    const struct type *owner; /* the struct that the field stands in */
 };
+
+/* "spec.containers[0].image"; as Go's decoder says it: members alone. */
+static struct str place_text(struct arena *a, const struct place *place, bool members_alone)
+{
+    if (!place)
+        return STR("");
+    struct str up = place_text(a, place->up, members_alone);
+    if (members_alone && place->kind != PLACE_MEMBER)
+        return up;
+    if (place->kind == PLACE_ITEM)
+        return arena_strf(a, "%.*s[%zu]", STR_ARG(up), place->index);
+    return arena_strf(a, "%.*s%s%.*s", STR_ARG(up), up.n ? "." : "", STR_ARG(place->key));
+}
 
 static struct str last_part(struct str dotted)
 {
@@ -154,10 +212,13 @@ static struct str go_name(struct arena *a, struct str type)
     return arena_strf(a, "v1.%.*s", STR_ARG(last_part(type)));
 }
 
-static void wrong(struct checker *c, const struct val *v, struct str go_type)
+static void wrong(struct checker *c, const struct val *v, struct str go_type,
+                  const struct place *place)
 {
     if (c->report->wrong.n)
         return;
+    struct str path = place_text(c->a, place, true);
+    struct str owner = last_part(str_of(c->owner->name));
     struct str shown = str_of(json_name(v));
     if (val_is(v, VAL_FLOAT) || val_is(v, VAL_INT))
         shown = str_starts(go_type, STR("int"))
@@ -165,7 +226,7 @@ static void wrong(struct checker *c, const struct val *v, struct str go_type)
                     : STR("number");
     c->report->wrong =
         arena_strf(c->a, "json: cannot unmarshal %.*s into Go struct field %.*s.%.*s of type %.*s",
-                   STR_ARG(shown), STR_ARG(c->owner), STR_ARG(c->go_path), STR_ARG(go_type));
+                   STR_ARG(shown), STR_ARG(owner), STR_ARG(path), STR_ARG(go_type));
 }
 
 static bool scalar_fits(char letter, const struct val *v)
@@ -188,65 +249,63 @@ static bool scalar_fits(char letter, const struct val *v)
 }
 
 static void check_struct(struct checker *c, const struct type *type, const struct val *v,
-                         struct str path);
+                         const struct place *place);
 
-static void check_one(struct checker *c, struct str type, const struct val *v, struct str path)
+static void check_one(struct checker *c, struct str type, const struct val *v,
+                      const struct place *place)
 {
     if (val_is(v, VAL_NULL))
         return;
     if (type_is_scalar(type)) {
         if (!scalar_fits(type.p[0], v))
-            wrong(c, v, go_name(c->a, type));
+            wrong(c, v, go_name(c->a, type), place);
         return;
     }
     if (!val_is(v, VAL_OBJECT)) {
-        wrong(c, v, go_name(c->a, type));
+        wrong(c, v, go_name(c->a, type), place);
         return;
     }
-    check_struct(c, type_find(type), v, path);
+    check_struct(c, type_find(type), v, place);
 }
 
 static void check_field(struct checker *c, const struct type_field *f, const struct val *v,
-                        struct str path)
+                        const struct place *place)
 {
     enum val_type wanted = f->shape == '[' ? VAL_ARRAY : VAL_OBJECT;
-    struct str item = go_name(c->a, f->type);
     if (val_is(v, VAL_NULL))
         return;
     if (!f->shape) {
-        check_one(c, f->type, v, path);
+        check_one(c, f->type, v, place);
         return;
     }
     if (!val_is(v, wanted)) {
         wrong(c, v,
-              arena_strf(c->a, "%s%.*s", f->shape == '[' ? "[]" : "map[string]", STR_ARG(item)));
+              arena_strf(c->a, "%s%.*s", f->shape == '[' ? "[]" : "map[string]",
+                         STR_ARG(go_name(c->a, f->type))),
+              place);
         return;
     }
     for (size_t i = 0; i < val_len(v); i++) {
-        if (f->shape == '[')
-            check_one(c, f->type, val_at(v, i), arena_strf(c->a, "%.*s[%zu]", STR_ARG(path), i));
-        else
-            check_one(c, f->type, val_member_at(v, i),
-                      arena_strf(c->a, "%.*s.%.*s", STR_ARG(path), STR_ARG(val_key_at(v, i))));
+        bool is_list = f->shape == '[';
+        struct place inner = {.up = place, .kind = is_list ? PLACE_ITEM : PLACE_ENTRY, .index = i};
+        if (!is_list)
+            inner.key = val_key_at(v, i);
+        check_one(c, f->type, is_list ? val_at(v, i) : val_member_at(v, i), &inner);
     }
 }
 
 static void check_struct(struct checker *c, const struct type *type, const struct val *v,
-                         struct str path)
+                         const struct place *place)
 {
     struct checker inner = *c;
-    inner.owner = last_part(str_of(type->name));
+    inner.owner = type;
     for (size_t i = 0; i < val_len(v); i++) {
-        struct str key = val_key_at(v, i);
-        struct str field_path =
-            arena_strf(c->a, "%.*s%s%.*s", STR_ARG(path), path.n ? "." : "", STR_ARG(key));
+        struct place at = {.up = place, .key = val_key_at(v, i)};
         struct type_field field;
-        inner.go_path = arena_strf(c->a, "%.*s%s%.*s", STR_ARG(c->go_path), c->go_path.n ? "." : "",
-                                   STR_ARG(key));
-        if (type_field_find(type, key, &field))
-            check_field(&inner, &field, val_member_at(v, i), field_path);
+        if (type_field_find(type, at.key, &field))
+            check_field(&inner, &field, val_member_at(v, i), &at);
         else if (c->report->unknown.n < API_MAX_CAUSES)
-            vec_push(&c->report->unknown, c->a, field_path);
+            vec_push(&c->report->unknown, c->a, place_text(c->a, &at, false));
     }
 }
 
@@ -255,5 +314,5 @@ void type_check(struct arena *a, const struct type *type, const struct val *obje
 {
     struct checker c = {.a = a, .report = ret};
     *ret = (struct type_report){0};
-    check_struct(&c, type, object, STR(""));
+    check_struct(&c, type, object, NULL);
 }

@@ -32,6 +32,7 @@ struct type_field {
 
 extern const struct type type_table[];
 extern const size_t type_table_n;
+#define TYPE_TABLE_MAX 1024
 
 const struct type *type_find(struct str name); /* or NULL */
 /* The type of a built-in kind, or NULL. */
