@@ -201,6 +201,11 @@ static bool make_room(struct buf *b, size_t more)
     return true;
 }
 
+char *buf_room(struct buf *b, size_t n)
+{
+    return make_room(b, n) ? b->p + b->n : NULL;
+}
+
 void buf_add(struct buf *b, struct str s)
 {
     if (!make_room(b, s.n))

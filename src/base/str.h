@@ -62,6 +62,9 @@ struct buf {
 #define BUF_INIT(max) ((struct buf){.max_bytes = (max)})
 
 void buf_done(struct buf *b); /* frees; usable with cleanup() */
+/* Room for n more bytes (and a NUL): where they go, or NULL at the ceiling. The caller writes them, the NUL too, and
+ * adds to b->n what it wrote. */
+char *buf_room(struct buf *b, size_t n);
 void buf_add(struct buf *b, struct str s);
 void buf_adds(struct buf *b, const char *c_string);
 void buf_addc(struct buf *b, char c);

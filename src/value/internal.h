@@ -16,13 +16,21 @@
 #include "value/value.h"
 
 #define VAL_IMMORTAL UINT32_MAX       /* refs of constants, and of nodes whose count overflowed */
-#define VAL_MAX_N    ((1u << 29) - 1) /* items, members or bytes of one value */
+#define VAL_MAX_N    ((1u << 27) - 1) /* items, members or bytes of one value */
 
 struct val {
     uint32_t refs;
     uint32_t type : 3;
-    uint32_t n : 29;
+    uint32_t n : 27;
+    uint32_t print : 2; /* enum val_print: what the printer found out; no part of the content */
     uint64_t hash;
+};
+
+enum val_print {
+    VAL_PRINT_UNKNOWN,
+    VAL_PRINT_PLAIN,  /* a string that stands in JSON as it is */
+    VAL_PRINT_ESCAPE, /* a string that does not */
+    VAL_PRINT_KEPT,   /* an array or object whose text is kept (json_texts.c) */
 };
 
 static inline const void *val_payload(const struct val *v)
@@ -73,6 +81,16 @@ void val_room_done(struct val_room *room);
 /* True when the value is nested deeper than max_depth or has more than *budget nodes, counted as a
  * tree; takes the nodes off *budget. */
 bool val_exceeds(const struct val *v, unsigned max_depth, size_t *budget);
+
+/* json_texts.c: compact texts of values that stand in many others. */
+struct str val_text_kept(const struct val *v);            /* STR_NULL: it is not kept */
+void val_text_keep(const struct val *v, struct str text); /* perhaps */
+void val_text_drop(const struct val *v);                  /* v, whose text is kept, goes away */
+static inline void val_set_print(const struct val *v, enum val_print print)
+{
+    if (v->refs != VAL_IMMORTAL)
+        ((struct val *)(uintptr_t)v)->print = print & 3u;
+}
 
 /* Shared by the two printers. */
 void val_print_json_string(struct str s, struct buf *out);

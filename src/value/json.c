@@ -101,6 +101,133 @@ static size_t int_bytes(int64_t i)
     return n;
 }
 
+/* --- compact */
+
+static bool is_plain(struct str s)
+{
+    for (size_t i = 0; i < s.n;) {
+        size_t step = plain_at(s, i);
+        if (step == 0)
+            return false;
+        i += step;
+    }
+    return true;
+}
+
+/* Looks at the bytes once in the value's life. */
+static bool string_is_plain(const struct val *v)
+{
+    if (v->print == VAL_PRINT_UNKNOWN) {
+        pace_steps(v->n / 64);
+        bool plain = is_plain(val_bytes(v));
+        val_set_print(v, plain ? VAL_PRINT_PLAIN : VAL_PRINT_ESCAPE);
+        return plain;
+    }
+    return v->print == VAL_PRINT_PLAIN;
+}
+
+/* `before`, the string in quotes, `after`; either may be 0. */
+static void compact_string(const struct val *v, char before, char after, struct buf *out)
+{
+    if (!string_is_plain(v)) {
+        if (before)
+            buf_addc(out, before);
+        val_print_json_string(val_bytes(v), out);
+        if (after)
+            buf_addc(out, after);
+        return;
+    }
+    char *to = buf_room(out, (size_t)v->n + 4);
+    if (!to)
+        return;
+    if (before)
+        *to++ = before;
+    *to++ = '"';
+    memcpy(to, val_payload(v), v->n);
+    to += v->n;
+    *to++ = '"';
+    if (after)
+        *to++ = after;
+    *to = '\0';
+    out->n = (size_t)(to - out->p);
+}
+
+static void compact(const struct val *v, struct buf *out);
+
+static void compact_members(const struct val *v, struct buf *out)
+{
+    const struct val *const *keys = val_items(val_keys(v));
+    for (size_t i = 0; i < v->n; i++) {
+        compact_string(keys[i], i ? ',' : '{', ':', out);
+        compact(val_members(v)[i], out);
+    }
+    buf_adds(out, v->n ? "}" : "{}");
+}
+
+static void compact_items(const struct val *v, struct buf *out)
+{
+    buf_addc(out, '[');
+    for (size_t i = 0; i < v->n; i++) {
+        if (i > 0)
+            buf_addc(out, ',');
+        compact(val_items(v)[i], out);
+    }
+    buf_addc(out, ']');
+}
+
+static void compact_tree(const struct val *v, struct buf *out)
+{
+    struct str kept = val_text_kept(v);
+    size_t from = out->n;
+    if (kept.n) {
+        pace_steps(kept.n / 256);
+        buf_add(out, kept);
+        return;
+    }
+    if (v->type == VAL_OBJECT)
+        compact_members(v, out);
+    else
+        compact_items(v, out);
+    if (!out->failed)
+        val_text_keep(v, str_sub(buf_str(out), from, out->n));
+}
+
+static void compact(const struct val *v, struct buf *out)
+{
+    if (out->failed)
+        return;
+    pace_step();
+    switch (val_type(v)) {
+    case VAL_BOOL:
+        buf_add(out, val_is_true(v) ? STR("true") : STR("false"));
+        break;
+    case VAL_INT:
+        print_int(val_as_int(v, 0), out);
+        break;
+    case VAL_FLOAT:
+        buf_adds(out, val_float_text(v));
+        break;
+    case VAL_STRING:
+        compact_string(v, 0, 0, out);
+        break;
+    case VAL_ARRAY:
+    case VAL_OBJECT:
+        compact_tree(v, out);
+        break;
+    case VAL_NULL:
+    case _VAL_MAX:
+        buf_add(out, STR("null"));
+        break;
+    }
+}
+
+void val_print_json(const struct val *v, struct buf *out)
+{
+    compact(v, out);
+}
+
+/* --- how many bytes that are */
+
 static size_t string_bytes(struct str s)
 {
     size_t n = s.n + 2;
@@ -119,6 +246,10 @@ size_t val_json_bytes(const struct val *v)
 {
     size_t n = 2 + (val_len(v) > 0 ? val_len(v) - 1 : 0); /* brackets and commas */
     pace_step();
+    if ((val_is(v, VAL_ARRAY) || val_is(v, VAL_OBJECT)) && v->print == VAL_PRINT_KEPT)
+        return val_text_kept(v).n;
+    if (val_is(v, VAL_STRING) && v->print == VAL_PRINT_PLAIN)
+        return (size_t)v->n + 2;
     if (val_is(v, VAL_STRING))
         return string_bytes(val_bytes(v));
     for (size_t i = 0; val_is(v, VAL_ARRAY) && i < v->n; i++)
@@ -134,15 +265,14 @@ size_t val_json_bytes(const struct val *v)
     return val_is(v, VAL_BOOL) && !val_is_true(v) ? 5 : 4;
 }
 
+/* --- pretty */
+
 struct printer {
     struct buf *out;
-    bool pretty;
 };
 
 static void print_break(const struct printer *p, size_t depth)
 {
-    if (!p->pretty)
-        return;
     buf_addc(p->out, '\n');
     for (size_t i = 0; i < depth; i++)
         buf_add(p->out, STR("    "));
@@ -172,7 +302,7 @@ static void print_object(const struct printer *p, const struct val *v, size_t de
             buf_addc(p->out, ',');
         print_break(p, depth + 1);
         val_print_json_string(val_key_at(v, i), p->out);
-        buf_add(p->out, p->pretty ? STR(": ") : STR(":"));
+        buf_add(p->out, STR(": "));
         print_value(p, val_member_at(v, i), depth + 1);
     }
     if (val_len(v) > 0)
@@ -211,15 +341,9 @@ static void print_value(const struct printer *p, const struct val *v, size_t dep
     }
 }
 
-void val_print_json(const struct val *v, struct buf *out)
-{
-    struct printer p = {out, false};
-    print_value(&p, v, 0);
-}
-
 void val_print_json_pretty(const struct val *v, struct buf *out)
 {
-    struct printer p = {out, true};
+    struct printer p = {out};
     print_value(&p, v, 0);
 }
 

@@ -59,18 +59,18 @@ static struct {
 
 /* --- constants: never in the table, never counted */
 
-static const struct val null_value = {VAL_IMMORTAL, VAL_NULL, 0, 0x6e756c6c5f5f5f5full};
-static const struct val false_value = {VAL_IMMORTAL, VAL_BOOL, 0, 0x8c7f0aac97c4aa2full};
-static const struct val true_value = {VAL_IMMORTAL, VAL_BOOL, 1, 0x1fd5e3a95ce4de0full};
-static const struct val empty_array = {VAL_IMMORTAL, VAL_ARRAY, 0, 0xb492b66fbe98f273ull};
+static const struct val null_value = {VAL_IMMORTAL, VAL_NULL, 0, 0, 0x6e756c6c5f5f5f5full};
+static const struct val false_value = {VAL_IMMORTAL, VAL_BOOL, 0, 0, 0x8c7f0aac97c4aa2full};
+static const struct val true_value = {VAL_IMMORTAL, VAL_BOOL, 1, 0, 0x1fd5e3a95ce4de0full};
+static const struct val empty_array = {VAL_IMMORTAL, VAL_ARRAY, 0, 0, 0xb492b66fbe98f273ull};
 static const struct {
     struct val head;
     const struct val *keys;
-} empty_object = {{VAL_IMMORTAL, VAL_OBJECT, 0, 0x9ae16a3b2f90404full}, &empty_array};
+} empty_object = {{VAL_IMMORTAL, VAL_OBJECT, 0, 0, 0x9ae16a3b2f90404full}, &empty_array};
 static const struct {
     struct val head;
     char end[8];
-} empty_string = {{VAL_IMMORTAL, VAL_STRING, 0, 0xc949c7defebd65f1ull}, ""};
+} empty_string = {{VAL_IMMORTAL, VAL_STRING, 0, 0, 0xc949c7defebd65f1ull}, ""};
 
 const struct val *val_null(void)
 {
@@ -259,6 +259,7 @@ static const struct val *intern(enum val_type type, size_t n, uint64_t hash, str
     v->refs = 1;
     v->type = type;
     v->n = (uint32_t)n & VAL_MAX_N;
+    v->print = VAL_PRINT_UNKNOWN;
     v->hash = hash;
     memcpy(v + 1, first.p, first.n);
     memcpy((char *)(v + 1) + first.n, second.p, second.n);
@@ -310,6 +311,8 @@ void val_unref(const struct val *v)
                 dead = let_go(items[i], dead);
             }
         }
+        if (now->print == VAL_PRINT_KEPT)
+            val_text_drop(now);
         node_free(now, node_bytes(now->type, now->n));
     }
 }

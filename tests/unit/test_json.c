@@ -180,12 +180,55 @@ static void repeated_keys_are_named(void **state)
     arena_free(a);
 }
 
+static const struct val *shared_part(struct arena *a, int round, int i)
+{
+    return val_obj(a, "n", val_textf(a, "part %d of round %d \"quoted\"", i, round), "fill",
+                   val_text(a, "0123456789012345678901234567890123456789012345678901234567890123"));
+}
+
+/* Texts of values that stand in many places are kept: more than there is room for, values that go away and others
+ * that take their memory change nothing of what is printed. */
+static void kept_texts_are_the_texts(void **state)
+{
+    enum { PARTS = 20000 };
+    size_t before = val_live_count();
+
+    for (int round = 0; round < 3; round++) {
+        struct arena *a = arena_new();
+        struct buf got = BUF_INIT(64u << 20), want = BUF_INIT(64u << 20);
+        const struct val **items = arena_array_of(a, const struct val *, 4 * PARTS);
+
+        buf_addc(&want, '[');
+        for (int i = 0; i < 4 * PARTS; i++) {
+            items[i] = shared_part(a, round, i / 4);
+            buf_addf(&want,
+                     "%s{\"fill\":\"01234567890123456789012345678901234567890123456789012345678"
+                     "90123\",\"n\":\"part %d of round %d \\\"quoted\\\"\"}",
+                     i ? "," : "", i / 4, round);
+        }
+        buf_addc(&want, ']');
+        const struct val *list = val_array(a, items, 4 * PARTS);
+
+        for (int again = 0; again < 2; again++) {
+            buf_cut(&got, 0);
+            val_print_json(list, &got);
+            assert_true(str_eq(buf_str(&got), buf_str(&want)));
+            assert_int_equal(val_json_bytes(list), got.n);
+        }
+        buf_done(&got);
+        buf_done(&want);
+        arena_free(a);
+    }
+    assert_int_equal(val_live_count(), before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(repeated_keys_are_named), cmocka_unit_test(texts_read_and_print),
         cmocka_unit_test(broken_texts_say_where),  cmocka_unit_test(nesting_has_a_ceiling),
         cmocka_unit_test(size_has_a_ceiling),      cmocka_unit_test(pretty_is_as_kubectl_prints),
-        cmocka_unit_test(output_is_always_utf8)};
+        cmocka_unit_test(output_is_always_utf8),   cmocka_unit_test(kept_texts_are_the_texts),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
