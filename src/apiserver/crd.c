@@ -5,6 +5,7 @@
 #include "apiserver/failure.h"
 #include "apiserver/internal.h"
 #include "apiserver/schema.h"
+#include "apiserver/structural.h"
 #include "apiserver/watch.h"
 #include "apiserver/write.h"
 
@@ -216,6 +217,7 @@ int crd_install_built_in(struct apiserver *server, struct err *err)
     int rc = val_parse_yaml(a, "crd_raycluster", str_of(crd_raycluster_yaml), &crd, err);
     if (rc < 0)
         return rc;
+    crd = structural_expand(a, crd);
     const struct resource *r = resources_find(&server->resources, STR("apiextensions.k8s.io"),
                                               STR("v1"), STR("customresourcedefinitions"));
     const struct val *old = latest_object(server, r, STR_NULL, kube_name(crd));

@@ -23,7 +23,10 @@ def build(where: pathlib.Path, bodies):
         stem = archive.stem
         text = f"int {stem}_own(void);\nint {stem}_own(void) {{ return 1; }}\n" + bodies.get(name, "")
         source = archive.with_suffix(".c")
+        if archive.exists() and source.exists() and source.read_text() == text:
+            continue
         source.write_text(text)
+        archive.unlink(missing_ok=True)
         subprocess.run(["cc", "-c", "-fno-builtin", "-o", archive.with_suffix(".o"), source], check=True)
         subprocess.run(["ar", "rcs", archive, archive.with_suffix(".o")], check=True)
 

@@ -161,12 +161,14 @@ static void test_conflict_and_generation(void **state)
 {
     struct fixture *f = *state;
     assert_int_equal(
-        call(f, (struct kube_call){.verb = KUBE_CREATE,
-                                   .group = "ray.io",
-                                   .plural = "rayclusters",
-                                   .body = yaml(f, "{metadata: {name: r}, spec: {headGroupSpec: "
-                                                   "{template: {spec: {}}}, workerGroupSpecs: "
-                                                   "[{groupName: g, template: {}}]}}")}),
+        call(f,
+             (struct kube_call){
+                 .verb = KUBE_CREATE,
+                 .group = "ray.io",
+                 .plural = "rayclusters",
+                 .body = yaml(f, "{metadata: {name: r}, spec: {headGroupSpec: "
+                                 "{template: {spec: {containers: [{name: h}]}}}, workerGroupSpecs: "
+                                 "[{groupName: g, template: {}}]}}")}),
         0);
     assert_int_equal(val_path_int(f->answer, "spec.workerGroupSpecs[0].replicas", -1), 0);
     assert_int_equal(val_path_int(f->answer, "spec.workerGroupSpecs[0].maxReplicas", 0),
