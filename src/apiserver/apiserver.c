@@ -159,6 +159,7 @@ static int start(struct apiserver *server, const struct apiserver_config *config
     }
     if (rc < 0)
         return rc;
+    server->alone = config->alone;
     server->tasks = tasks_new(server->loop);
     server->hub = watch_hub_new(server);
     load_crds(server);

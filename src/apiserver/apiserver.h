@@ -15,6 +15,7 @@ struct apiserver;
 struct apiserver_config {
     const char *dir; /* state: store.db, pki/, kubeconfig; made 0700 */
     int port;        /* 0: any free one; the chosen port is kept for the next start when possible */
+    bool alone; /* no other controllers stand behind it: what nobody acts on is told (unserved.c) */
 };
 
 /* Replays the store, listens; ready when it returns 0. A second server on the same dir: ERR_CONFLICT. */

@@ -180,5 +180,9 @@ int api_create(struct api_request *rq)
     rc = admit_service_ip(rq, &object);
     if (rc == 0)
         rc = commit_put(rq, ns, name, resource_stored(rq->arena, rq->resource, object), &object);
-    return rc < 0 ? rc : api_ok(rq, 201, object);
+    if (rc < 0)
+        return rc;
+    object = val_keep(rq->arena, object); /* another may stand in the store before the event does */
+    unserved_tell(rq, object, true);
+    return api_ok(rq, 201, object);
 }

@@ -33,6 +33,7 @@ struct apiserver {
     struct known_specs *known_specs;         /* decode.c */
     struct loop_timer *expiry, *controllers; /* controllers: they look again */
     uint64_t discovery_version;
+    bool alone; /* no controllers but our own: unserved.c */
     bool stopping, claim_pass_deferred;
     bool namespace_pass_deferred, namespace_pass_runs, namespace_pass_wanted;
     size_t deferred; /* calls of the loop that still hold the server */

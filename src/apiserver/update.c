@@ -212,7 +212,10 @@ int update_to(struct api_request *rq, const struct val *old, const struct val *o
         rc = commit_delete(rq, ns, name, object, &done);
     else
         rc = commit_put(rq, ns, name, object, &done);
-    return rc < 0 ? rc : api_ok(rq, 200, done);
+    if (rc < 0)
+        return rc;
+    unserved_tell(rq, done, false);
+    return api_ok(rq, 200, done);
 }
 
 int write_again(struct api_request *rq, int (*once)(struct api_request *rq))

@@ -26,6 +26,9 @@ const struct val *latest_object(const struct apiserver *server, const struct res
  * Source: k8s.io/apiserver endpoints/handlers/create.go, isTooLargeError. */
 int check_size(struct api_request *rq, const struct val **object);
 
+/* --- unserved.c: warns of what nobody acts on; a new object gets an Event as well. After the commit. */
+void unserved_tell(struct api_request *rq, const struct val *object, bool is_new);
+
 /* --- meta.c */
 const struct val *meta_new(struct api_request *rq, const struct val *object, struct str ns,
                            struct str name);

@@ -21,7 +21,9 @@ static int serve(struct loop *loop, struct state *state, int port, struct err *e
     static const int signals[] = {SIGINT, SIGTERM};
     struct loop_signal *watches[ARRAY_SIZE(signals)];
     struct apiserver *server;
-    int rc = apiserver_new(loop, &(struct apiserver_config){state->dir, port}, &server, err);
+    int rc = apiserver_new(
+        loop, &(struct apiserver_config){.dir = state->dir, .port = port, .alone = true}, &server,
+        err);
 
     if (rc < 0)
         return rc;

@@ -257,8 +257,8 @@ static bool forward_target(void *ctx, char ret_ip[64], int *ret_port)
 
 static int start_server(struct up_world *w, struct err *err)
 {
-    struct apiserver_config config = {.dir = w->start->state->dir,
-                                      .port = (int)w->start->options->api_port};
+    struct apiserver_config config = {
+        .dir = w->start->state->dir, .port = (int)w->start->options->api_port, .alone = true};
     int rc = apiserver_new(w->loop, &config, &w->server, err);
 
     if (rc < 0)

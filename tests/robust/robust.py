@@ -166,7 +166,11 @@ class Api:
         self.connection = None
 
     def call(self, method, path, body=None, headers=None):
-        """(status, answer); raises OSError or http.client.HTTPException when the server is away."""
+        """(status, answer), as call_with_warnings()."""
+        return self.call_with_warnings(method, path, body, headers)[:2]
+
+    def call_with_warnings(self, method, path, body=None, headers=None):
+        """(status, answer, Warning headers); raises OSError or http.client.HTTPException when the server is away."""
         text = json.dumps(body) if isinstance(body, (dict, list)) else body
         own = {"Content-Type": "application/json"} if body is not None else {}
         own.update(headers or {})
@@ -179,9 +183,10 @@ class Api:
             self.close()
             raise
         try:
-            return answer.status, json.loads(data)
+            data = json.loads(data)
         except ValueError:
-            return answer.status, data
+            pass
+        return answer.status, data, answer.headers.get_all("Warning") or []
 
 
 class Server(Process):
