@@ -3,7 +3,8 @@
  * Decisions about whether it should run are the pod's (pod.c); this file makes it run and end.
  * Invariants: `process` is non-zero exactly while STARTING or RUNNING; a start slot is held only then;
  * `end` is set exactly in TERMINATED. Back-off as a kubelet's: none before the first restart, then
- * 10 s doubling to 300 s, forgotten after ten minutes of running. */
+ * 10 s doubling to 300 s, forgotten after ten minutes of running. A Ray node that had been ready starts at
+ * once: it ends when its head does, which is no fault of its own. */
 #include "runtime/pod.h"
 #include "kube/raycluster.h"
 
@@ -584,8 +585,9 @@ void container_rearm(struct container *c)
 {
     int64_t base = pod_back_off_base(c), now = loop_mono_ms(c->pod->rt->loop);
     int64_t ran_ms = c->end.finished_at - c->end.started_at;
-    if (ran_ms > POD_BACK_OFF_RESET_MS)
+    if (ran_ms > POD_BACK_OFF_RESET_MS || (c->was_ready && launch_is_ray_start(c->spec)))
         c->back_off_ms = 0;
+    c->was_ready = false;
     int64_t delay = c->back_off_ms;
     c->back_off_ms = delay == 0 ? base : MIN_OF(delay * 2, base * POD_BACK_OFF_TIMES);
     c->last = c->end;

@@ -15,24 +15,29 @@
 
 /* Settings of Ray that change cost and speed, not behaviour (reference: Ray's ray_config_def.h and
  * _private/ray_constants.py). */
+enum ray_role { ROLE_ANY, ROLE_HEAD, ROLE_WORKER };
 static const struct {
     const char *name, *value;
-    bool head_only;
+    enum ray_role role;
 } ray_defaults[] = {
-    {"RAY_USAGE_STATS_ENABLED", "0", false},
-    {"RAY_AUTH_MODE", "disabled", false},
-    {"RAY_prestart_worker_first_driver", "0", false},
-    {"RAY_enable_worker_prestart", "0", false},
-    {"RAY_gcs_pull_resource_loads_period_milliseconds", "100", true},
-    {"PYTHONDONTWRITEBYTECODE", "1", false},
+    {"RAY_USAGE_STATS_ENABLED", "0", ROLE_ANY},
+    {"RAY_AUTH_MODE", "disabled", ROLE_ANY},
+    {"RAY_prestart_worker_first_driver", "0", ROLE_ANY},
+    {"RAY_enable_worker_prestart", "0", ROLE_ANY},
+    {"RAY_gcs_pull_resource_loads_period_milliseconds", "100", ROLE_HEAD},
+    /* A raylet gives a GCS that refuses connections up after this time (60), and its container starts
+     * anew. With GCS fault tolerance KubeRay sets 600; without it the old state never comes back. */
+    {"RAY_gcs_rpc_server_reconnect_timeout_s", "5", ROLE_WORKER},
+    {"PYTHONDONTWRITEBYTECODE", "1", ROLE_ANY},
 };
 
 static void add_ray_defaults(struct arena *a, const struct container *c, struct env *env)
 {
     const struct runtime_config *config = &c->pod->rt->config;
     bool is_head = str_is(kube_label(c->pod->object, RAY_LABEL_NODE_TYPE), "head");
+    enum ray_role role = is_head ? ROLE_HEAD : ROLE_WORKER;
     for (size_t i = 0; i < ARRAY_SIZE(ray_defaults); i++)
-        if (is_head || !ray_defaults[i].head_only)
+        if (ray_defaults[i].role == ROLE_ANY || ray_defaults[i].role == role)
             env_default(a, env, ray_defaults[i].name, str_of(ray_defaults[i].value));
     int64_t store =
         config->object_store_bytes ? config->object_store_bytes : DEFAULT_OBJECT_STORE_BYTES;

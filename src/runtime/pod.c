@@ -557,6 +557,8 @@ static void adopt(struct local_pod *pod)
         return;
     }
     begin_again(pod);
+    for (size_t i = 0; i < pod->n; i++)
+        pod->containers[i].back_off_ms = 0; /* it was the node that went */
 }
 
 static void choose_ip(struct local_pod *pod)

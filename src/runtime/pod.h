@@ -90,7 +90,7 @@ struct container {
     bool holds_slot;
     struct loop_timer *slot_timer;
 
-    bool started, ready;
+    bool started, ready, was_ready; /* was_ready: at some time of this run */
     struct prober probers[_PROBE_KIND_MAX];
     struct action *hook;
     bool post_start_done;

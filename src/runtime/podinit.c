@@ -25,6 +25,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -34,6 +35,7 @@
 #define MAX_PROCESSES  256
 #define STOP_CHECK_MS  50
 #define ALONE_MS       1000
+#define FILE_LIMIT     1048576
 #define STATUS_MAX_LEN 4096 /* of /proc/PID/status up to its signal masks */
 
 struct process {
@@ -127,6 +129,16 @@ static void place_stdio(const int *fds, size_t n_fds, int *report_fd)
     (void)syscall(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC);
 }
 
+/* As the services of container run-times do it; whoever may not is left with the limit there is. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_max >= FILE_LIMIT)
+        return;
+    limit.rlim_max = FILE_LIMIT;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 /* For this process and whatever it becomes. */
 static bool limit_capabilities(const struct wire_start *start)
 {
@@ -182,6 +194,7 @@ static _Noreturn void child_main(struct start_job *job, int report_fd)
         snprintf(err.text, sizeof err.text, "workingDir %.100s", job->cwd);
         start_fail(report_fd, errno, err.text);
     }
+    raise_file_limit();
     if (job->isolated && !limit_capabilities(job->start))
         start_fail(report_fd, errno, "limiting capabilities");
     spawn_reset_signals();

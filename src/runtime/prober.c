@@ -14,6 +14,7 @@ static void apply_verdict(struct prober *p)
     bool ok = p->state.verdict == PROBE_SUCCESS;
     if (p->kind == PROBE_READINESS) {
         c->ready = ok && c->started;
+        c->was_ready |= c->ready;
     } else if (p->kind == PROBE_STARTUP && ok) {
         prober_start_all(c); /* the other two */
     } else if (!ok) {
