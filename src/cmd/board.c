@@ -301,6 +301,8 @@ static const struct val *cluster_row(struct fold *f, const struct board_cluster 
         vec_push(&groups, a, group_row(f, entry, &cluster.groups[i]));
     const struct val *group_rows = array_of(a, &groups), *head = head_pod(entry);
     struct str environment = environment_of(head);
+    time_ms since;
+    struct str lost = raycluster_lost(a, &cluster, head, &since);
 
     add_demand(f, entry, &waiting);
     if (!told)
@@ -310,7 +312,8 @@ static const struct val *cluster_row(struct fold *f, const struct board_cluster 
                    "state", val_string(a, val_path_str(entry->object, "status.state")),
                    "rayVersion", val_string(a, running_version(environment, cluster.ray_version)),
                    "environment", environment.n ? val_string(a, environment) : NULL, "head",
-                   head_row(a, head), "groups", group_rows, "waiting", array_of(a, &waiting));
+                   head_row(a, head), "lost", lost.n ? val_string(a, lost) : NULL, "groups",
+                   group_rows, "waiting", array_of(a, &waiting));
 }
 
 static const struct val *amount_text(struct arena *a, struct quantity q, enum quantity_form form)
@@ -436,6 +439,8 @@ static void cluster_facts(struct arena *a, const struct val *row, rows *keys, ro
                            (long long)val_as_int(val_get(group, "pods"), 0),
                            (long long)val_as_int(val_get(group, "ready"), 0)));
     }
+    if (val_get(row, "lost"))
+        add_fact(a, keys, texts, val_text(a, "head"), val_get(row, "lost"));
     VAL_EACH_ITEM (item, val_get(row, "waiting")) {
         add_fact(a, keys, texts, val_textf(a, "waiting %s", val_as_c(val_get(item, "what"))),
                  val_textf(a, "%lld, %s", (long long)val_as_int(val_get(item, "count"), 0),

@@ -272,6 +272,10 @@ static void print_cluster(struct text *t, const struct val *cluster)
         color(t, COLOR_OFF);
         end_line(t);
     }
+    if (val_get(cluster, "lost")) {
+        putf(t, "head %s", val_as_c(val_get(cluster, "lost")));
+        end_line(t);
+    }
     end_line(t);
     print_groups(t, cluster);
     print_waiting(t, cluster);

@@ -12,10 +12,13 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-#define LOG_NAME "mobula.log"
+#define LOG_NAME      "mobula.log"
+#define LOG_MAX_BYTES (8 << 20)
 
 static const struct cmd_option options[] = {
     CMD_VALUES_OPTIONS,
@@ -288,28 +291,51 @@ static struct str usage_text(struct arena *a, const struct up_session *s,
     buf_adds(&text,
              "# `ray status`, and every other cluster's dashboard: at the addresses that mobula "
              "status names\n");
+    add_limits(&text, up_lost(world));
     if (s->ready_fd >= 0) /* in the foreground the view says it */
         add_limits(&text, up_limits(world));
     return arena_str(a, buf_str(&text));
 }
 
-static int turn_to_log(const struct state *state)
+static int open_log(const char *path)
 {
-    char path[STATE_MAX_PATH + 32];
-
-    snprintf(path, sizeof(path), "%s/" LOG_NAME, state->dir);
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    int none = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-    if (fd < 0 || none < 0)
+    if (fd < 0)
         return -1;
     fflush(NULL);
-    dup2(none, STDIN_FILENO);
     dup2(fd, STDOUT_FILENO);
     dup2(fd, STDERR_FILENO);
     close(fd);
-    close(none);
     return 0;
+}
+
+static int turn_to_log(const struct state *state)
+{
+    char path[STATE_MAX_PATH + 32];
+    int none = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    if (none < 0)
+        return -1;
+    dup2(none, STDIN_FILENO);
+    close(none);
+    snprintf(path, sizeof(path), "%s/" LOG_NAME, state->dir);
+    return open_log(path);
+}
+
+/* The log goes on from run to run; past its ceiling it becomes LOG_NAME.1, and a new one begins. */
+static void turn_log(void *ctx)
+{
+    struct up_session *s = ctx;
+    char path[STATE_MAX_PATH + 32], old[STATE_MAX_PATH + 40];
+    struct stat about;
+
+    if (fstat(STDOUT_FILENO, &about) < 0 || about.st_size < LOG_MAX_BYTES)
+        return;
+    snprintf(path, sizeof(path), "%s/" LOG_NAME, s->state->dir);
+    snprintf(old, sizeof(old), "%s.1", path);
+    if (rename(path, old) == 0)
+        (void)open_log(path);
 }
 
 static void on_ready(void *ctx, struct up_world *world)
@@ -319,6 +345,8 @@ static void on_ready(void *ctx, struct up_world *world)
     struct str text = usage_text(a, s, world);
 
     if (s->ready_fd >= 0) {
+        printf("--- mobula up, pid %d, %s\n", (int)getpid(),
+               time_rfc3339(a, 1000 * (time_ms)time(NULL)).p);
         (void)!write(s->ready_fd, text.p, text.n);
         close(s->ready_fd);
         s->ready_fd = -1;
@@ -339,6 +367,7 @@ static int run_world(const struct up_session *session, struct state *state,
                              .otherwise = object,
                              .on_terminal = on_terminal,
                              .ready = on_ready,
+                             .turn_log = own.ready_fd >= 0 ? turn_log : NULL,
                              .ctx = &own};
     struct err err = ERR_INIT;
     int rc = up_run(&start, &err);

@@ -34,6 +34,7 @@ struct up_start {
     bool on_terminal;
     /* Called once, from inside the loop, when the API answers and the cluster is applied. */
     void (*ready)(void *ctx, struct up_world *world);
+    void (*turn_log)(void *ctx); /* now and then: keep the log within its ceiling; or NULL */
     void *ctx;
 };
 
@@ -45,4 +46,6 @@ int up_run(const struct up_start *start, struct err *err) MUST_USE;
 const char *up_kubeconfig(const struct up_world *world);
 /* What this host cannot give to pods, in lines; "" when it can give everything. */
 const char *up_limits(const struct up_world *world);
+/* What was lost because the heads start anew, in lines; "" when nothing was. */
+const char *up_lost(const struct up_world *world);
 void up_banner(struct up_world *world, struct str text);

@@ -10,6 +10,7 @@
 #include "cmd/up.h"
 #include "cmd/view.h"
 #include "io/forward.h"
+#include "kube/raycluster.h"
 #include "operator/operator.h"
 #include "runtime/runtime.h"
 
@@ -41,6 +42,7 @@ struct up_world {
     enum up_phase phase;
     bool stop_asked, refused; /* refused: the disk takes no writes, and that was said */
     struct loop_timer *disk_timer;
+    const char *lost; /* lines: what this start has lost; NULL: not known yet */
     char self_exe[PATH_MAX], podnet[PATH_MAX], cache[PATH_MAX], url[64];
 };
 
@@ -57,6 +59,11 @@ const char *up_limits(const struct up_world *w)
     const char *limits = runtime_limits(w->runtime);
 
     return limits ? limits : "";
+}
+
+const char *up_lost(const struct up_world *w)
+{
+    return w->lost ? w->lost : "";
 }
 
 void up_banner(struct up_world *world, struct str text)
@@ -335,6 +342,9 @@ static void start_forwards(struct up_world *w)
 static void look_at_disk(void *ctx)
 {
     struct up_world *w = ctx;
+
+    if (w->start->turn_log)
+        w->start->turn_log(w->start->ctx);
     struct err err = ERR_INIT;
     bool refused = apiserver_writable(w->server, &err) < 0 && err.code != ERR_TOO_MANY;
 
@@ -343,6 +353,34 @@ static void look_at_disk(void *ctx)
     if (!refused && w->refused)
         view_say(w->view, "the store takes writes again");
     w->refused = refused;
+}
+
+/* Every head starts anew: what clusters that were in service had in their GCS is gone. */
+static int note_lost(struct up_world *w, struct err *err)
+{
+    struct kube_call call = {
+        .verb = KUBE_LIST, .group = "ray.io", .version = "v1", .plural = "rayclusters"};
+    const struct val *answer;
+    int rc = kube_sync(w->loop, w->api, &call, w->a, &answer, err);
+    cleanup(buf_done) struct buf text = BUF_INIT(16384);
+
+    if (rc < 0)
+        return rc;
+    VAL_EACH_ITEM (object, val_get(answer, "items")) {
+        struct raycluster cluster;
+        struct err ignored = ERR_INIT;
+
+        if (raycluster_read(w->a, object, &cluster, &ignored) == 0 && !cluster.gcs_ft &&
+            kube_condition_is(val_path(object, "status.conditions"), "RayClusterProvisioned",
+                              "True"))
+            buf_addf(
+                &text,
+                "the head of %.*s/%.*s starts anew: jobs and actors of the former run are gone "
+                "(no GCS fault tolerance)\n",
+                STR_ARG(cluster.ns), STR_ARG(cluster.name));
+    }
+    w->lost = arena_c(w->a, buf_str(&text));
+    return 0;
 }
 
 static void pod_is_stale(void *ctx, struct str pod, const char *why)
@@ -363,6 +401,8 @@ static int start_all(struct up_world *w, struct err *err)
         return rc;
     w->view = view_new(w->loop, w->api, w->start->state, w->start->on_terminal);
     rc = apply_wanted(w, err);
+    if (rc == 0)
+        rc = note_lost(w, err);
     if (rc == 0)
         rc = stale_pods_remove(w->loop, w->api, w->a, pod_is_stale, w, err);
     if (rc == 0)

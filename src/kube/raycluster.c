@@ -200,6 +200,26 @@ bool ray_pod_has_ended(struct arena *a, const struct val *pod, struct str *ret_w
     return true;
 }
 
+struct str raycluster_lost(struct arena *a, const struct raycluster *cluster,
+                           const struct val *head, time_ms *ret_since)
+{
+    const struct val *served =
+        kube_condition(val_path(cluster->object, "status.conditions"), "RayClusterProvisioned");
+    const struct val *ray = val_at(val_path(head, "spec.containers"), 0);
+    const struct val *status = pod_container_status(head, val_as_str(val_get(ray, "name")));
+    struct str started = val_path_str(status, "state.running.startedAt");
+    time_ms since, first;
+    if (cluster->gcs_ft || !str_is(val_as_str(val_get(served, "status")), "True") ||
+        !time_parse_rfc3339(val_as_str(val_get(served, "lastTransitionTime")), &first) ||
+        !time_parse_rfc3339(started, &since) || since <= first)
+        return STR("");
+    *ret_since = since;
+    return arena_strf(a,
+                      "restarted at %.*s: jobs and actors submitted before are gone (no GCS fault "
+                      "tolerance)",
+                      STR_ARG(started));
+}
+
 bool ray_group_gives_up(const struct ray_group *group, struct str pod)
 {
     for (size_t i = 0; i < val_len(group->workers_to_delete); i++)

@@ -78,6 +78,10 @@ struct str raycluster_name_of(const struct val *object);
 /* A pod of the cluster has ended by itself, or its Ray container has and will not be restarted.
  * Source: KubeRay shouldDeletePod. *ret_why, in the arena, only when it has. */
 bool ray_pod_has_ended(struct arena *a, const struct val *pod, struct str *ret_why);
+/* The head has started anew after the cluster had been in service, and nothing keeps its GCS's state: "restarted
+ * at TIME: jobs and actors ... are gone". Empty when nothing is lost. */
+struct str raycluster_lost(struct arena *a, const struct raycluster *cluster,
+                           const struct val *head_pod, time_ms *ret_since);
 /* The pod is among the group's scaleStrategy.workersToDelete. */
 bool ray_group_gives_up(const struct ray_group *group, struct str pod);
 

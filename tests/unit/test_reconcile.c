@@ -437,6 +437,34 @@ static void test_the_binding_follows_the_account(void **state)
     scene_done(&s);
 }
 
+/* Without GCS fault tolerance a head that starts anew has forgotten jobs and actors: that is said, once the
+ * cluster had been in service, and while it is news. */
+static void test_a_heads_restart_says_what_is_lost(void **state)
+{
+    struct scene s;
+    scene_of(&s, one_group);
+    struct arena *a = s.a;
+    const struct val *head = add_pod(&s, "c-head-x", RAY_HEAD_GROUP, "running");
+    const struct val *run = val_obj(
+        a, "name", val_text(a, "ray-head"), "state",
+        val_obj(a, "running", val_obj(a, "startedAt", val_string(a, time_rfc3339(a, NOW - 5000)))));
+    head = val_set_path(a, head, "spec.containers", yaml(a, "[{name: ray-head}]"));
+    s.pods[0] = val_set_path(a, head, "status.containerStatuses", val_array(a, &run, 1));
+    reconcile(&s);
+    assert_int_equal(count(&s, PLAN_EVENT, "HeadRestarted"), 0); /* nobody had used it yet */
+    const struct val *served =
+        val_obj(a, "type", val_text(a, "RayClusterProvisioned"), "status", val_text(a, "True"),
+                "lastTransitionTime", val_string(a, time_rfc3339(a, NOW - 60000)));
+    s.cluster =
+        val_set_path(a, s.cluster, "status", val_obj(a, "conditions", val_array(a, &served, 1)));
+    reconcile(&s);
+    assert_int_equal(count(&s, PLAN_EVENT, "HeadRestarted"), 1);
+    set(&s, "spec.gcsFaultToleranceOptions", "{redisAddress: 'redis:6379'}");
+    reconcile(&s);
+    assert_int_equal(count(&s, PLAN_EVENT, "HeadRestarted"), 0);
+    scene_done(&s);
+}
+
 /* --- suspension */
 
 static void test_suspension_in_two_steps(void **state)
@@ -715,6 +743,7 @@ int main(void)
         cmocka_unit_test(test_invalid_spec_is_told_once_and_stays_visible),
         cmocka_unit_test(test_missing_user_account_blocks_nothing),
         cmocka_unit_test(test_the_binding_follows_the_account),
+        cmocka_unit_test(test_a_heads_restart_says_what_is_lost),
         cmocka_unit_test(test_suspension_in_two_steps),
         cmocka_unit_test(test_ready_can_turn_false),
         cmocka_unit_test(test_failure_is_a_condition_until_it_is_over),

@@ -439,6 +439,17 @@ static bool pass_recreate(struct pass *p)
     return true;
 }
 
+/* Told while it is news; the status of a pod says it for longer. */
+static void tell_what_is_lost(struct pass *p)
+{
+    time_ms since = 0;
+    struct str text = raycluster_lost(p->a, &p->cluster, pass_head_pod(p), &since);
+    if (text.n && p->now - since < RECONCILE_NEWS_MS)
+        pass_event(p, true, "HeadRestarted", "Reconcile",
+                   arena_strf(p->a, "The head of RayCluster %.*s/%.*s %.*s", STR_ARG(p->cluster.ns),
+                              STR_ARG(p->cluster.name), STR_ARG(text)));
+}
+
 void pass_pods(struct pass *p)
 {
     if (pass_suspends(p) || (pass_is_suspended(p) && p->cluster.suspend)) {
@@ -448,6 +459,7 @@ void pass_pods(struct pass *p)
     if (pass_is_suspended(p) || p->cluster.suspend || pass_recreate(p))
         return;
     bool may_grow = pass_head(p);
+    tell_what_is_lost(p);
     refuse_foreign_names(p);
     for (size_t i = 0; i < p->cluster.n_groups; i++)
         pass_group(p, &p->cluster.groups[i], may_grow);

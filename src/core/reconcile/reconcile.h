@@ -14,6 +14,7 @@
 
 #define RECONCILE_RESYNC_MS       300000 /* look again even if nothing happens (KubeRay's default) */
 #define RECONCILE_MAX_PODS_A_PASS 500    /* creates and deletes of one plan, per group */
+#define RECONCILE_NEWS_MS         600000 /* what a head's restart has lost is told for so long */
 #define RECONCILE_HEAD_SLACK_MS                                                                    \
     60000 /* a head that is this late in terminating no longer blocks a new one */
 
