@@ -2,8 +2,8 @@
  * shared: what a watcher gets is the very value that the store holds.
  *
  * A call runs from the loop; a write is answered when it is durable, a refused one when what it was
- * decided on is. After the api is freed no
- * callback comes: calls that are still under way lose their api and only free themselves. */
+ * decided on is. Calls under way when the api is freed are answered then; later they only free
+ * themselves. */
 #include "apiserver/auth.h"
 #include "apiserver/internal.h"
 #include "apiserver/watch.h"
@@ -284,8 +284,12 @@ static void inproc_free(struct kube_api *self)
     struct inproc *api = container_of(self, struct inproc, api);
     while (api->watches)
         inproc_watch_free(self, api->watches);
-    while (api->calls)
-        call_unlink(api->calls);
+    while (api->calls) {
+        struct call *call = api->calls;
+        struct err err = ERR_INIT;
+        call_unlink(call);
+        call->done(call->ctx, err_set(&err, ERR_CANCELED, "the API is closed"), NULL, &err);
+    }
     free(api);
 }
 

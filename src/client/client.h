@@ -64,7 +64,9 @@ struct kube_api {
     const struct kube_api_ops *ops;
 };
 struct kube_api_ops {
-    /* Copies what it needs from `call`. The callback comes exactly once, later, from the loop. */
+    /* Copies what it needs from `call`. The callback comes exactly once, later, from the loop; for calls
+     * under way when the api is freed, from there, with ERR_CANCELED: it frees what it holds and makes
+     * no other call. */
     void (*request)(struct kube_api *api, const struct kube_call *call, kube_done_fn done,
                     void *ctx);
     /* group, version, plural, ns, selectors and resource_version of `call` are used. */

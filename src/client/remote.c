@@ -364,11 +364,13 @@ static void remote_watch_free(struct kube_api *api, struct kube_watch *watch)
 static void remote_free(struct kube_api *api)
 {
     struct remote *r = container_of(api, struct remote, api);
-    http_client_free(r->http);
-    for (struct remote_call *call = r->calls, *next; call; call = next) {
-        next = call->next;
+    for (struct remote_call *call; (call = r->calls);) {
+        struct err err = ERR_INIT;
+        r->calls = call->next;
+        call->done(call->ctx, err_set(&err, ERR_CANCELED, "the API is closed"), NULL, &err);
         free(call);
     }
+    http_client_free(r->http); /* without a word to the calls that are gone */
     kubeconfig_done(&r->config);
     free(r->token);
     free(r);

@@ -505,19 +505,38 @@ static void free_it(void *ctx, enum kube_event event, const struct val *object)
     (void)mine;
 }
 
-static void test_freed_api_answers_nobody(void **state)
+static void count_canceled(void *ctx, int rc, const struct val *answer, const struct err *err)
+{
+    assert_int_equal(rc, -ERR_CANCELED);
+    assert_int_equal(err->code, ERR_CANCELED);
+    ++*(int *)ctx;
+}
+
+/* One that has not run yet and one that waits for the disk: each is answered once, and nobody later. */
+static void test_freed_api_answers_its_calls(void **state)
 {
     struct fixture *f = *state;
     struct kube_api *other = apiserver_api(f->server);
-    struct kube_call c = {.verb = KUBE_LIST, .group = "", .version = "v1", .plural = "pods"};
+    struct kube_call list = {.verb = KUBE_LIST, .group = "", .version = "v1", .plural = "pods"};
+    struct kube_call made = {.verb = KUBE_CREATE,
+                             .group = "",
+                             .version = "v1",
+                             .plural = "configmaps",
+                             .ns = STR("default"),
+                             .body = yaml(f, "{metadata: {name: late}}")};
     struct kube_watch *w = NULL;
-    f->answered = true; /* on_answer would fail the test */
-    kube_request(other, &c, on_answer, f);
-    w = other->ops->watch(other, &c, free_it, on_end, &w);
+    int canceled = 0;
+    kube_request(other, &made, count_canceled, &canceled);
+    loop_turn(f->loop, 0);
+    kube_request(other, &list, count_canceled, &canceled);
+    w = other->ops->watch(other, &list, free_it, on_end, &w);
     assert_non_null(w);
+    assert_int_equal(canceled, 0);
     other->ops->free(other);
+    assert_int_equal(canceled, 2);
     settle(f);
-    assert_true(f->answered);
+    assert_int_equal(canceled, 2);
+    assert_int_equal(get(f, "configmaps", "late"), 0); /* it was under way */
 }
 
 /* --- namespaces, definitions */
@@ -837,7 +856,7 @@ int main(void)
         CASE(test_memory_grows_with_the_body_only),
         CASE(test_watch),
         CASE(test_watch_too_old),
-        CASE(test_freed_api_answers_nobody),
+        CASE(test_freed_api_answers_its_calls),
         CASE(test_namespaces),
         CASE(test_definitions),
         CASE(test_apply),
