@@ -164,7 +164,8 @@ int state_write_pid(const struct state *state, struct err *err)
     int n = snprintf(text, sizeof(text), "%d %llu\n", (int)getpid(),
                      (unsigned long long)process_start(getpid()));
 
-    if (ftruncate(state->lock_fd, 0) < 0 || pwrite(state->lock_fd, text, (size_t)n, 0) != n)
+    /* Over what is there: a full disk takes that. */
+    if (pwrite(state->lock_fd, text, (size_t)n, 0) != n || ftruncate(state->lock_fd, n) < 0)
         return err_errno(err, errno, "%s/" STATE_LOCK_NAME, state->dir);
     return 0;
 }
@@ -173,7 +174,9 @@ void state_release(struct state *state)
 {
     if (state->lock_fd < 0)
         return;
-    (void)!ftruncate(state->lock_fd, 0);
+    (void)!pwrite(state->lock_fd, "\n", 1,
+                  0); /* no process; the block stays, see state_write_pid */
+    (void)!ftruncate(state->lock_fd, 1);
     close(state->lock_fd);
     state->lock_fd = -1;
 }

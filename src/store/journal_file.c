@@ -23,6 +23,7 @@
 #define CHECKPOINT_REST  256          /* pages that a commit may copy before it begins */
 #define SHRINK_PAGES     4096         /* a file above this, */
 #define SHRINK_MAX_BYTES (64ll << 20) /* mostly empty and with less than this in it, is shrunk */
+#define WAL_HEADER_BYTES 32           /* sqlite.org/fileformat2.html "The Write-Ahead Log" */
 #define LOCK_BYTES       16
 
 static const char schema[] =
@@ -254,6 +255,33 @@ int journal_open(const char *dir, int64_t max_bytes, struct journal **ret,
     return 0;
 }
 
+/* True: all of the log is in the file. */
+static bool copy_log(struct journal *j)
+{
+    int in_log = -1, copied = 0;
+    return j->copier && j->wal_fd >= 0 &&
+           sqlite3_wal_checkpoint_v2(j->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_log, &copied) ==
+               SQLITE_OK &&
+           in_log == copied;
+}
+
+/* SQLite would delete the log, and its blocks could be somebody else's at the next start. It stays, without
+ * the header that makes it one: a copy of store.db that is put back must not meet an old log. */
+static void close_db(struct journal *j)
+{
+    static const char no_header[WAL_HEADER_BYTES];
+    bool keeps = copy_log(j);
+    int on = 1;
+    if (keeps) {
+        sqlite3_exec(j->db, "PRAGMA journal_size_limit=-1", NULL, NULL, NULL);
+        sqlite3_file_control(j->db, "main", SQLITE_FCNTL_PERSIST_WAL, &on);
+    }
+    sqlite3_close(j->copier);
+    sqlite3_close(j->db);
+    if (keeps && pwrite(j->wal_fd, no_header, sizeof(no_header), 0) < 0)
+        keeps = false; /* a whole log of what the file has: it is read again, no more */
+}
+
 struct journal *journal_free(struct journal *j)
 {
     if (!j)
@@ -261,8 +289,7 @@ struct journal *journal_free(struct journal *j)
     sqlite3_stmt *all[] = {j->insert, j->drop, j->floor, j->trial, j->page_count, j->free_count};
     for (size_t i = 0; i < ARRAY_SIZE(all); i++)
         sqlite3_finalize(all[i]);
-    sqlite3_close(j->copier);
-    sqlite3_close(j->db);
+    close_db(j);
     cleanup_close(&j->wal_fd);
     cleanup_close(&j->file_fd);
     cleanup_close(&j->lock_fd);

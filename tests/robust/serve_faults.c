@@ -33,8 +33,10 @@ static void on_time(void *ctx)
     bool over = loop_mono_ms(f->loop) > f->until_ms;
     uint64_t throw = over ? 99 : rng_next(&f->rng) % 100;
     fault_vfs_full(throw < 2);
-    fault_vfs_stall_us(throw >= 4 && throw < 30 ? 1 + (unsigned)(rng_next(&f->rng) % STALL_MAX_US) : 0);
-    fault_vfs_fail(throw >= 30 && throw < 33 ? 1 + (int64_t)(rng_next(&f->rng) % 40) : 0, throw < 31);
+    fault_vfs_stall_us(throw >= 4 && throw < 30 ? 1 + (unsigned)(rng_next(&f->rng) % STALL_MAX_US)
+                                                : 0);
+    fault_vfs_fail(throw >= 30 && throw < 33 ? 1 + (int64_t)(rng_next(&f->rng) % 40) : 0,
+                   throw < 31);
     if (!over)
         return;
     f->timer = loop_timer_free(f->timer);
@@ -68,7 +70,8 @@ int main(int argc, char **argv)
 {
     int64_t seconds;
     uint64_t seed;
-    if (argc != 4 || !str_to_u64(str_of(argv[2]), &seed) || !str_to_i64(str_of(argv[3]), &seconds)) {
+    if (argc != 4 || !str_to_u64(str_of(argv[2]), &seed) ||
+        !str_to_i64(str_of(argv[3]), &seconds)) {
         fprintf(stderr, "usage: serve_faults DIR SEED SECONDS\n");
         return 2;
     }

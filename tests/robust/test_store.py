@@ -121,6 +121,47 @@ def disk_full(state, folder):
               set(acknowledged) | {"after"} <= set(there), server.text(), len(acknowledged))
 
 
+def fill_disk(path):
+    """To the last byte."""
+    with open(path, "ab", buffering=0) as f:
+        for size in (1 << 20, 4096, 1):
+            try:
+                while True:
+                    f.write(b"x" * size)
+            except OSError:
+                pass
+
+
+def lives_on_full_disk(state, folder):
+    """Starts on a disk that became full meanwhile, shows everything, deletes, and says what to do."""
+    ballast = os.path.join(state, "ballast")
+    with Server(MOBULA, state, folder) as server:
+        names, status, _ = fill(server.api(), "b", 12)
+        check("there is something to delete", status == 201 and len(names) == 12, status, names)
+        os.kill(server.pid, signal.SIGKILL)
+        server.wait()
+    for round in ("killed before", "stopped in order before"):
+        fill_disk(ballast)
+        with Server(MOBULA, state, folder) as server:
+            if not check("a full disk, %s: it starts" % round, server.is_ready, server.text()):
+                return
+            api = server.api()
+            check("a full disk, %s: everything is there" % round, set(names) <= set(names_of(api) or {}))
+            status, answer = api.call("POST", CONFIG_MAPS, config_map("no", "x" * 20000))
+            message = answer.get("message", "") if isinstance(answer, dict) else str(answer)
+            check("a full disk, %s: a create is refused, and what to do is said" % round,
+                  status >= 500 and "no space" in message and "free some space" in message, status, message)
+            gone, names = names[:6], names[6:]
+            found = [api.call("DELETE", CONFIG_MAPS + "/" + n)[0] for n in gone]
+            check("a full disk, %s: deletes go on" % round, set(found) == {200}, found)
+            server.stop()
+        os.unlink(ballast)
+    with Server(MOBULA, state, folder) as server:
+        there = names_of(server.api()) if server.is_ready else {}
+        check("space again: what was deleted is gone", there and not [n for n in there if n.startswith("b-")], list(there))
+        check("space again: it is written", server.api().call("POST", CONFIG_MAPS, config_map("yes"))[0] == 201)
+
+
 def test_disk_full(folder):
     state = os.path.join(folder, "state")
     os.mkdir(state, 0o700)
@@ -130,6 +171,7 @@ def test_disk_full(folder):
         return
     try:
         disk_full(state, folder)
+        lives_on_full_disk(state, folder)
         for name in os.listdir(state):
             path = os.path.join(state, name)
             shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
