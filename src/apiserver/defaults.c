@@ -232,6 +232,12 @@ static const struct val *deployment(struct arena *a, const struct val *object)
     return set_if_absent(a, object, "spec.progressDeadlineSeconds", val_int(a, 600));
 }
 
+static const struct val *claim_template(void *ctx, struct str key, size_t i, const struct val *v)
+{
+    v = text_if_absent(ctx, v, "apiVersion", "v1");
+    return claim(ctx, text_if_absent(ctx, v, "kind", "PersistentVolumeClaim"));
+}
+
 static bool is_rolling(const struct val *object)
 {
     return str_is(val_path_str(object, "spec.updateStrategy.type"), "RollingUpdate");
@@ -246,6 +252,10 @@ static const struct val *stateful_set(struct arena *a, const struct val *object)
     object =
         text_if_absent(a, object, "spec.persistentVolumeClaimRetentionPolicy.whenScaled", "Retain");
     object = rolling(a, object, "updateStrategy");
+    const struct val *claims = val_path(object, "spec.volumeClaimTemplates");
+    if (val_is(claims, VAL_ARRAY))
+        object = val_set_path(a, object, "spec.volumeClaimTemplates",
+                              val_map(a, claims, claim_template, a));
     return is_rolling(object)
                ? set_if_absent(a, object, "spec.updateStrategy.rollingUpdate.partition",
                                val_int(a, 0))

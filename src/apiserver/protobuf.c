@@ -123,6 +123,16 @@ static struct field_room *room_for(struct reader *r, struct message_room *room,
     return &room->fields.items[room->fields.n - 1];
 }
 
+/* Go writes a field that is no pointer always; what JSON leaves out there (omitempty) was never said. */
+static bool was_said(const struct type_field *f, const struct val *v)
+{
+    bool zero = (val_is(v, VAL_STRING) && val_len(v) == 0) || v == val_bool(false) ||
+                (val_is(v, VAL_INT) && val_as_int(v, 1) == 0);
+    if (!v || val_is(v, VAL_NULL))
+        return false;
+    return !zero || f->pointer || f->always || str_is(f->type, "x") || str_is(f->type, "q");
+}
+
 static const struct val *room_object(struct reader *r, const struct message_room *room)
 {
     VEC(struct val_member) members = {0};
@@ -133,6 +143,8 @@ static const struct val *room_object(struct reader *r, const struct message_room
             member.value = val_object(r->a, f->members.items, f->members.n);
         else if (f->field.shape == '[')
             member.value = val_array(r->a, f->items.items, f->items.n);
+        else if (!was_said(&f->field, f->one))
+            continue;
         vec_push(&members, r->a, member);
     }
     return val_object(r->a, members.items, members.n);
@@ -326,60 +338,6 @@ static int read_message(struct reader *r, const struct type *type, const struct 
     return 0;
 }
 
-/* Fields that are no pointers in Go are always written; what is zero there is left out, as omitempty does
- * in JSON. Numbers and booleans not named here are pointers: their zero means something. */
-static const char *const plain_fields[] = {"stdin",
-                                           "stdinOnce",
-                                           "tty",
-                                           "hostIPC",
-                                           "hostNetwork",
-                                           "hostPID",
-                                           "readOnly",
-                                           "paused",
-                                           "publishNotReadyAddresses",
-                                           "unschedulable",
-                                           "minReadySeconds",
-                                           "generation",
-                                           "initialDelaySeconds",
-                                           "timeoutSeconds",
-                                           "periodSeconds",
-                                           "successThreshold",
-                                           "failureThreshold",
-                                           "hostPort",
-                                           "nodePort",
-                                           "count",
-                                           "observedGeneration",
-                                           "healthCheckNodePort",
-                                           "globalDefault",
-                                           "allowWatchBookmarks",
-                                           "readyReplicas",
-                                           "availableReplicas",
-                                           "updatedReplicas",
-                                           "unavailableReplicas",
-                                           "fullyLabeledReplicas",
-                                           "active",
-                                           "succeeded",
-                                           "failed"};
-
-static bool is_zero(struct str key, const struct val *v)
-{
-    if (val_is(v, VAL_NULL) || (val_is(v, VAL_STRING) && val_len(v) == 0))
-        return true;
-    bool zero = (val_is(v, VAL_INT) && val_as_int(v, 1) == 0) || v == val_bool(false);
-    for (size_t i = 0; zero && i < ARRAY_SIZE(plain_fields); i++) {
-        if (str_is(key, plain_fields[i]))
-            return true;
-    }
-    return false;
-}
-
-static const struct val *without_zeros(void *ctx, struct str key, size_t i, const struct val *v)
-{
-    if (key.p && is_zero(key, v))
-        return NULL;
-    return val_map(ctx, v, without_zeros, ctx);
-}
-
 int protobuf_parse(struct arena *a, struct str bytes, const struct val **ret, struct err *err)
 {
     struct reader r = {a, err};
@@ -406,7 +364,6 @@ int protobuf_parse(struct arena *a, struct str bytes, const struct val **ret, st
     int rc = read_type(&r, str_of(type->name), raw.data, 0, &object);
     if (rc < 0)
         return rc;
-    object = without_zeros(a, STR_NULL, 0, object);
     object = val_set(a, object, "apiVersion", val_string(a, version.data));
     *ret = val_set(a, object, "kind", val_string(a, kind.data));
     return 0;

@@ -61,9 +61,10 @@ static bool take_mark(struct str *rest, char mark)
 
 static void read_field(struct str rest, struct type_field *ret)
 {
-    struct type_field f = {.name = take_until(&rest, "!*:")};
+    struct type_field f = {.name = take_until(&rest, "!*?:")};
     f.required = take_mark(&rest, '!');
     f.always = take_mark(&rest, '*');
+    f.pointer = take_mark(&rest, '?');
     INVARIANT(take_mark(&rest, ':'));
     if (rest.n && (rest.p[0] == '[' || rest.p[0] == '{')) {
         f.shape = rest.p[0];

@@ -1,9 +1,10 @@
 /* The fields of the built-in kinds: names, types, and how their lists merge. One table serves
  * OpenAPI documents, strict field validation and server-side apply.
  *
- * A type is a line of fields: NAME['!']['*']':'TYPE['@'KEY]['^']['%'LIST]
+ * A type is a line of fields: NAME['!']['*']['?']':'TYPE['@'KEY]['^']['%'LIST]
  *   !       required
  *   *       Go's encoder always writes it, also where it was never set
+ *   ?       a pointer in Go: an empty text, 0 or false is a value of its own
  *   TYPE    s string, i int32, l int64, f number, b boolean, y bytes in base64, t time, u time with
  *           microseconds, q quantity, x int or string, o anything, S list of texts; a type's name;
  *           [T list, {T map
@@ -11,7 +12,7 @@
  *   %LIST   list type map with its keys joined by '+', or "set", or "atomic"
  * A type whose line starts with "%atomic " is applied as a whole.
  * Source: the OpenAPI documents of Kubernetes 1.35 (/openapi/v3), which tests/kube/schemas compares it with;
- * for * the zero values of k8s.io/api's types.
+ * for * and ? the zero values and pointers of k8s.io/api's types.
  *
  * Read next: types_table.c, openapi.c. */
 #pragma once
@@ -26,7 +27,7 @@ struct type_field {
     struct str name;
     char shape;      /* '[', '{' or 0 */
     struct str type; /* of the item of a list or map: one letter, or a type's name */
-    bool required, always, merge, retain_keys, whole;
+    bool required, always, pointer, merge, retain_keys, whole;
     struct str merge_key, list_keys; /* list_keys: "a+b", "set" or empty */
 };
 

@@ -62,7 +62,7 @@ def owners_of_creates(t):
         t.post(plural, t.core(plural) + "?fieldManager=me", body, **OWNERS)
     batch = {"suspend": True, "template": {"spec": {"restartPolicy": "Never", "containers": [container()]}}}
     other = [
-        ("apps/v1", "deployments", deployment("d", [RICH], **{"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}})),
+        ("apps/v1", "deployments", deployment("d", [{k: v for k, v in RICH.items() if k != "volumeMounts"}], **{"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}})),
         ("apps/v1", "replicasets", obj("apps/v1", "ReplicaSet", "r", spec={
             "replicas": 0, "selector": {"matchLabels": {"a": "r"}}, "template": template({"a": "r"})})),
         ("apps/v1", "statefulsets", obj("apps/v1", "StatefulSet", "s", spec={
