@@ -4,6 +4,7 @@
 #include "apiserver/auth.h"
 #include "apiserver/controllers.h"
 #include "apiserver/http.h"
+#include "apiserver/pattern.h"
 #include "apiserver/schema.h"
 #include "apiserver/watch.h"
 #include "apiserver/write.h"
@@ -191,6 +192,7 @@ int apiserver_new(struct loop *loop, const struct apiserver_config *config, stru
         server->kubeconfig = in_dir(config->dir, "kubeconfig");
     }
     resources_init(&server->resources);
+    server->patterns = patterns_new();
     int rc = start(server, config, err);
     if (rc < 0) {
         apiserver_free(server);
@@ -217,6 +219,7 @@ struct apiserver *apiserver_free(struct apiserver *server)
     http_encoder_done(server);
     decode_done(server);
     resources_done(&server->resources);
+    server->patterns = patterns_free(server->patterns);
     pki_done(&server->pki);
     free(server->dir);
     free(server->kubeconfig);

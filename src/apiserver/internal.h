@@ -15,7 +15,8 @@
 
 struct watch_hub;
 struct gc;
-struct encoder; /* http_watch.c */
+struct encoder;  /* http_watch.c */
+struct patterns; /* pattern.h */
 struct apiserver {
     struct loop *loop;
     struct store *store;
@@ -32,6 +33,7 @@ struct apiserver {
     struct encoder *encoder;
     struct known_specs *known_specs;         /* decode.c */
     struct loop_timer *expiry, *controllers; /* controllers: they look again */
+    struct patterns *patterns;               /* of the CRDs' schemas, compiled */
     uint64_t discovery_version;
     bool alone; /* no controllers but our own: unserved.c */
     bool stopping, claim_pass_deferred;

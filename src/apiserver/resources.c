@@ -1,5 +1,6 @@
 /* The table of built-in kinds, and the rows that CRDs add at run time.
  * Source of names, short names and categories: `kubectl api-resources` of Kubernetes 1.35. */
+#include "apiserver/schema.h"
 #include "apiserver/watch.h"
 
 struct row {
@@ -234,6 +235,7 @@ static void add_version(struct resources *resources, const struct val *crd,
         r->flags |= RES_STATUS;
     r->crd = val_ref(crd);
     r->crd_version = version;
+    r->has_rules = schema_has_rules(resource_schema(r));
     r->is_storage = val_is_true(val_get(version, "storage"));
     set_api_version(r);
     vec_push(&resources->items, NULL, r);

@@ -27,6 +27,7 @@ struct resource {
     unsigned flags;
     const struct val *crd;         /* the CustomResourceDefinition, or NULL */
     const struct val *crd_version; /* its entry in spec.versions */
+    bool has_rules;                /* its schema has x-kubernetes-validations */
     bool is_storage;               /* this version's apiVersion is what the store holds */
     char api_version[128];         /* "v1", "apps/v1" */
 };

@@ -1,15 +1,7 @@
-/* Structural schemas of CustomResourceDefinitions: pruning, defaulting, validation.
- *
- * Understood: type, properties, additionalProperties, items, required, enum, minimum, maximum,
- * exclusiveMinimum/Maximum, minLength, maxLength, pattern (POSIX extended), minItems, maxItems, maxProperties, default, nullable,
- * x-kubernetes-int-or-string, x-kubernetes-preserve-unknown-fields, x-kubernetes-embedded-resource,
- * x-kubernetes-list-type map (unique keys) and set. CEL rules are accepted and not run.
- * Source: k8s.io/apiextensions-apiserver pkg/apiserver/schema. */
-#include "base/map.h"
-#include "apiserver/failure.h"
-#include "apiserver/schema.h"
-
-#include <regex.h>
+/* Structural schemas of CustomResourceDefinitions: pruning, defaulting, and the order of validation.
+ * Source: k8s.io/apiextensions-apiserver pkg/apiserver/schema, pkg/registry/customresource/strategy.go.
+ * Read next: schema_check.c (types and limits), schema_list.c, schema_rules.c, crd_schema.c (what a schema may be). */
+#include "apiserver/schema_check.h"
 
 const struct val *resource_schema(const struct resource *r)
 {
@@ -139,207 +131,49 @@ const struct val *schema_default(struct arena *a, const struct val *schema, cons
 
 /* --- validation */
 
-static const char *type_name(const struct val *v)
+/* Rules are not looked at beside faults of these kinds, as in kube-apiserver. */
+static bool blocks_rules(const struct api_causes *causes)
 {
-    static const char *const names[_VAL_MAX] = {
-        [VAL_NULL] = "null",    [VAL_BOOL] = "boolean",  [VAL_INT] = "integer",
-        [VAL_FLOAT] = "number", [VAL_STRING] = "string", [VAL_ARRAY] = "array",
-        [VAL_OBJECT] = "object"};
-    return names[val_type(v)];
-}
-
-static bool has_type(const struct val *v, struct str type)
-{
-    if (str_is(type, "number"))
-        return val_is(v, VAL_INT) || val_is(v, VAL_FLOAT);
-    if (str_is(type, "integer"))
-        return val_is(v, VAL_INT) ||
-               (val_is(v, VAL_FLOAT) && val_as_double(v, 0.5) == (double)val_as_int(v, INT64_MIN));
-    return str_is(type, type_name(v));
-}
-
-/* openapi's own words, with the path in front, as kube-apiserver passes them on. */
-static void wrong(struct api_causes *causes, struct str path, const struct val *v,
-                  const char *format, ...) PRINTF_LIKE(4, 5);
-static void wrong(struct api_causes *causes, struct str path, const struct val *v,
-                  const char *format, ...)
-{
-    struct buf text cleanup(buf_done) = BUF_INIT(8192);
-    buf_addf(&text, "%.*s in body ", STR_ARG(path));
-    va_list args;
-    va_start(args, format);
-    buf_addfv(&text, format, args);
-    va_end(args);
-    cause_invalid(causes, path, v, arena_str(causes->arena, buf_str(&text)).p);
-}
-
-static void check_number(struct api_causes *causes, const struct val *schema, const struct val *v,
-                         struct str path)
-{
-    double n = val_as_double(v, 0);
-    const struct val *low = val_get(schema, "minimum"), *high = val_get(schema, "maximum");
-    bool low_open = val_is_true(val_get(schema, "exclusiveMinimum"));
-    bool high_open = val_is_true(val_get(schema, "exclusiveMaximum"));
-    if (low && (low_open ? n <= val_as_double(low, 0) : n < val_as_double(low, 0)))
-        wrong(causes, path, v, "should be greater than %s%.*s", low_open ? "" : "or equal to ",
-              STR_ARG(val_json(causes->arena, low)));
-    if (high && (high_open ? n >= val_as_double(high, 0) : n > val_as_double(high, 0)))
-        wrong(causes, path, v, "should be less than %s%.*s", high_open ? "" : "or equal to ",
-              STR_ARG(val_json(causes->arena, high)));
-}
-
-static size_t runes(struct str s)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < s.n; i++)
-        n += ((unsigned char)s.p[i] & 0xc0) != 0x80;
-    return n;
-}
-
-static void check_string(struct api_causes *causes, const struct val *schema, const struct val *v,
-                         struct str path)
-{
-    struct str s = val_as_str(v);
-    int64_t low = val_as_int(val_get(schema, "minLength"), 0);
-    int64_t high = val_as_int(val_get(schema, "maxLength"), INT64_MAX);
-    struct str pattern = val_as_str(val_get(schema, "pattern"));
-    regex_t re;
-    if ((int64_t)runes(s) < low)
-        wrong(causes, path, v, "should be at least %lld chars long", (long long)low);
-    if ((int64_t)runes(s) > high) {
-        cause_too_long(causes, path, high);
-        return;
-    }
-    if (pattern.n == 0 || regcomp(&re, pattern.p, REG_EXTENDED | REG_NOSUB) != 0)
-        return;
-    if (regexec(&re, s.p ? s.p : "", 0, NULL, 0) != 0)
-        wrong(causes, path, v, "should match '%.*s'", STR_ARG(pattern));
-    regfree(&re);
-}
-
-static const struct val *list_identity(struct arena *a, const struct val *keys,
-                                       const struct val *item)
-{
-    const struct val *id = val_empty_array();
-    for (size_t i = 0; i < val_len(keys); i++) {
-        const struct val *part = val_gets(item, val_as_str(val_at(keys, i)));
-        id = val_append(a, id, part ? part : val_null());
-    }
-    return id;
-}
-
-static void check_unique(struct arena *a, struct api_causes *causes, const struct val *schema,
-                         const struct val *v, struct str path)
-{
-    struct str type = val_as_str(val_get(schema, "x-kubernetes-list-type"));
-    const struct val *keys = val_get(schema, "x-kubernetes-list-map-keys");
-    bool map = str_is(type, "map");
-    if (!map && !str_is(type, "set"))
-        return;
-    struct map seen = {0};
-    for (size_t i = 0; i < val_len(v); i++) {
-        const struct val *id = map ? list_identity(a, keys, val_at(v, i)) : val_at(v, i);
-        if (map_set(&seen, val_json(a, id), (void *)id))
-            cause_duplicate(causes, field_index(a, path, i), val_at(v, i));
-    }
-    map_done(&seen);
-}
-
-static void check_array(struct arena *a, struct api_causes *causes, const struct val *schema,
-                        const struct val *v, struct str path)
-{
-    int64_t n = (int64_t)val_len(v);
-    int64_t low = val_as_int(val_get(schema, "minItems"), 0);
-    int64_t high = val_as_int(val_get(schema, "maxItems"), INT64_MAX);
-    if (n < low)
-        wrong(causes, path, v, "should have at least %lld items", (long long)low);
-    if (n > high) {
-        cause_too_many(causes, path, (size_t)n, high);
-        return;
-    }
-    const struct val *items = val_get(schema, "items");
-    for (size_t i = 0; items && i < val_len(v); i++)
-        schema_validate(a, items, val_at(v, i), field_index(a, path, i), causes);
-    check_unique(a, causes, schema, v, path);
-}
-
-static void check_object(struct arena *a, struct api_causes *causes, const struct val *schema,
-                         const struct val *v, struct str path)
-{
-    const struct val *required = val_get(schema, "required");
-    const struct val *properties = val_get(schema, "properties");
-    const struct val *additional = val_get(schema, "additionalProperties");
-    for (size_t i = 0; i < val_len(required); i++) {
-        const struct val *name = val_at(required, i);
-        if (!val_gets(v, val_as_str(name)))
-            cause_required(causes, field_join(a, path, val_as_c(name)), "");
-    }
-    int64_t high = val_as_int(val_get(schema, "maxProperties"), INT64_MAX);
-    if ((int64_t)val_len(v) > high)
-        wrong(causes, path, v, "should have at most %lld properties", (long long)high);
-    for (size_t i = 0; i < val_len(v); i++) {
-        struct str key = val_key_at(v, i);
-        const struct val *inner = val_gets(properties, key);
-        if (inner)
-            schema_validate(a, inner, val_member_at(v, i), field_join(a, path, arena_c(a, key)),
-                            causes);
-        else if (val_is(additional, VAL_OBJECT))
-            schema_validate(a, additional, val_member_at(v, i),
-                            field_join(a, path, arena_c(a, key)), causes);
-    }
-}
-
-static bool in_enum(const struct val *list, const struct val *v)
-{
-    for (size_t i = 0; i < val_len(list); i++) {
-        if (val_at(list, i) == v)
-            return true;
+    static const char *const reasons[] = {"FieldValueNotSupported", "FieldValueRequired",
+                                          "FieldValueTooLong", "FieldValueTooMany",
+                                          "FieldValueTypeInvalid"};
+    for (size_t i = 0; i < causes->items.n; i++) {
+        for (size_t k = 0; k < ARRAY_SIZE(reasons); k++) {
+            if (strcmp(causes->items.items[i].reason, reasons[k]) == 0)
+                return true;
+        }
     }
     return false;
 }
 
-static bool check_type(struct api_causes *causes, const struct val *schema, const struct val *v,
-                       struct str path)
+static void check_lists(const struct schema_subject *s, struct api_causes *causes)
 {
-    struct str type = val_as_str(val_get(schema, "type"));
-    if (val_is_true(val_get(schema, "x-kubernetes-int-or-string"))) {
-        if (val_is(v, VAL_INT) || val_is(v, VAL_STRING))
-            return true;
-        cause_type(causes, path, val_text(causes->arena, type_name(v)),
-                   arena_strf(causes->arena,
-                              "%.*s in body must be of type "
-                              "integer,string: \"%s\"",
-                              STR_ARG(path), type_name(v))
-                       .p);
-        return false;
-    }
-    if (type.n == 0 || has_type(v, type))
-        return true;
-    cause_type(causes, path, val_text(causes->arena, type_name(v)),
-               arena_strf(causes->arena, "%.*s in body must be of type %.*s: \"%s\"", STR_ARG(path),
-                          STR_ARG(type), type_name(v))
-                   .p);
-    return false;
+    struct api_causes before = {.arena = causes->arena};
+    if (s->old)
+        schema_check_lists(s->schema, s->old, &before);
+    if (before.items.n == 0)
+        schema_check_lists(s->schema, s->object, causes);
 }
 
-void schema_validate(struct arena *a, const struct val *schema, const struct val *v,
-                     struct str path, struct api_causes *causes)
+void schema_validate(const struct schema_subject *s, struct api_causes *causes)
 {
-    if (causes->items.n >= API_MAX_CAUSES)
+    struct schema_check c = {.a = causes->arena, .patterns = s->patterns, .causes = causes};
+    const struct val *status = val_path(s->schema, "properties.status");
+    struct schema_at root = {0};
+    if (!s->only_status) {
+        schema_check_value(&c, s->schema, s->object, s->old, &root);
+    } else if (status && val_get(s->object, "status")) {
+        c.prefix = STR("status");
+        schema_check_value(&c, status, val_get(s->object, "status"), val_get(s->old, "status"),
+                           &root);
+    }
+    check_lists(s, causes);
+    if (!s->has_rules)
         return;
-    if (val_is(v, VAL_NULL) && val_is_true(val_get(schema, "nullable")))
-        return;
-    if (!check_type(causes, schema, v, path))
-        return;
-    const struct val *allowed = val_get(schema, "enum");
-    if (allowed && !in_enum(allowed, v))
-        cause_unsupported(causes, path, v, allowed);
-    if (val_is(v, VAL_OBJECT))
-        check_object(a, causes, schema, v, path);
-    else if (val_is(v, VAL_ARRAY))
-        check_array(a, causes, schema, v, path);
-    else if (val_is(v, VAL_STRING))
-        check_string(causes, schema, v, path);
-    else if (val_is(v, VAL_INT) || val_is(v, VAL_FLOAT))
-        check_number(causes, schema, v, path);
+    if (blocks_rules(causes))
+        cause_invalid(causes, STR("<nil>"), val_null(),
+                      "some validation rules were not checked because the object was invalid; "
+                      "correct the existing errors to complete validation");
+    else
+        schema_check_rules(s->schema, s->object, s->old, causes);
 }

@@ -9,9 +9,22 @@ const struct val *schema_prune(struct arena *a, const struct val *schema, const 
                                struct api_causes *unknown_or_null);
 const struct val *schema_default(struct arena *a, const struct val *schema,
                                  const struct val *object);
-void schema_validate(struct arena *a, const struct val *schema, const struct val *value,
-                     struct str path, struct api_causes *causes);
+struct patterns;
+struct schema_subject {
+    const struct val *schema, *object;
+    const struct val *old; /* of an update: what it leaves as it was is not looked at; or NULL */
+    struct patterns *patterns;
+    bool only_status, has_rules;
+};
+void schema_validate(const struct schema_subject *subject, struct api_causes *causes);
 const struct val *resource_schema(const struct resource *r); /* NULL: none */
+
+/* --- schema_list.c, schema_rules.c: parts of validation */
+void schema_check_lists(const struct val *schema, const struct val *v, struct api_causes *causes);
+void schema_check_rules(const struct val *schema, const struct val *v, const struct val *old,
+                        struct api_causes *causes);
+bool schema_has_rules(const struct val *schema);
+bool schema_rule_is_known(struct arena *a, const struct val *rule); /* else: never evaluated */
 
 /* --- crd.c */
 void crd_changed(struct apiserver *server, const struct store_event *event);

@@ -1,6 +1,7 @@
 /* Validation of built-in kinds, with kube-apiserver's messages. Source: k8s.io/kubernetes
  * pkg/apis/core/validation/validation.go. Read next: validate_pod.c, schema.c (custom kinds). */
 #include "apiserver/failure.h"
+#include "apiserver/internal.h"
 #include "apiserver/pki.h"
 #include "apiserver/schema.h"
 #include "apiserver/write.h"
@@ -392,7 +393,13 @@ void validate_object(struct api_request *rq, const struct val *object, const str
 {
     const struct val *schema = resource_schema(rq->resource);
     if (schema) {
-        schema_validate(rq->arena, schema, object, STR_NULL, causes);
+        struct schema_subject subject = {.schema = schema,
+                                         .object = object,
+                                         .old = old,
+                                         .patterns = rq->server->patterns,
+                                         .only_status = str_is(rq->subresource, "status"),
+                                         .has_rules = rq->resource->has_rules};
+        schema_validate(&subject, causes);
         return;
     }
     if (str_is(rq->subresource, "status"))
