@@ -8,15 +8,43 @@
 #include "apiserver/schema.h"
 #include "apiserver/watch.h"
 #include "apiserver/write.h"
+#include "base/pace.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+static void sweep(void *ctx)
+{
+    pace_allow();
+    (void)val_sweep(SIZE_MAX);
+    pace_forbid();
+}
+
+static void on_sweep(void *ctx)
+{
+    struct apiserver *server = ctx;
+    if (!apiserver_deferred_runs(server))
+        return;
+    server->sweep_deferred = false;
+    tasks_run(server->tasks, false, sweep, server);
+}
+
+/* What a write replaces may be large; it is freed in slices. */
+static void sweep_soon(struct apiserver *server)
+{
+    if (server->sweep_deferred)
+        return;
+    server->sweep_deferred = true;
+    apiserver_defer(server, on_sweep, server);
+}
+
 static void on_store_event(void *ctx, const struct store_event *event)
 {
     struct apiserver *server = ctx;
+    if (val_sweep(0))
+        sweep_soon(server);
     watch_hub_event(server->hub, event);
     gc_event(server->gc, event);
     crd_changed(server, event);

@@ -4,13 +4,16 @@
  * missing object key sets it. The sentences of the errors are that library's too, since users search
  * for them. A malformed patch is ERR_BAD_REQUEST, one that does not apply is ERR_INVALID.
  *
- * "copy" can double a document with every step; values are shared, so that costs nothing here, but
- * the result has a ceiling in nodes and depth. Read next: strategic_patch.c. */
+ * Operations work on a draft (draft.h), so that a step costs what it changes. "copy" can double a document with
+ * every step: what all copies add together has a ceiling. Read next: strategic_patch.c. */
 #include "base/vec.h"
+#include "value/draft.h"
 #include "value/internal.h"
 
 #define PATCH_MAX_OPERATIONS 10000 /* kube-apiserver's */
-#define PATCH_MAX_NODES      (4u << 20)
+#define PATCH_MAX_COPY_BYTES                                                                       \
+    (3u << 20) /* kube-apiserver's JSONPatchMaxCopyBytes, of all copies together */
+#define PATCH_MAX_NODES (4u << 20)
 
 struct pointer {
     struct str text;
@@ -29,8 +32,10 @@ struct operation {
 };
 
 struct patcher {
-    struct arena *arena;
+    struct arena *arena; /* of this patch alone */
     struct err *err;
+    struct draft_part document;
+    size_t copied; /* bytes, by all copies so far */
     const struct operation *now;
 };
 
@@ -114,19 +119,19 @@ static bool index_of(struct str token, size_t limit, size_t *ret)
     return true;
 }
 
-static const struct val *child(const struct val *v, struct str token)
+static struct draft_part child(struct draft_part part, struct str token)
 {
     size_t i;
-    if (val_is(v, VAL_ARRAY))
-        return index_of(token, val_len(v), &i) ? val_at(v, i) : NULL;
-    return val_gets(v, token);
+    if (draft_is_list(part))
+        return index_of(token, draft_len(part), &i) ? draft_item(part, i) : (struct draft_part){0};
+    return draft_member(part, token);
 }
 
-static const struct val *find(const struct val *v, const struct pointer *p)
+static struct draft_part find(struct draft_part part, const struct pointer *p, size_t depth)
 {
-    for (size_t i = 0; v && i < p->tokens.n; i++)
-        v = child(v, p->tokens.items[i]);
-    return v;
+    for (size_t i = 0; draft_is_there(part) && i < depth; i++)
+        part = child(part, p->tokens.items[i]);
+    return part;
 }
 
 static int missing_path(const struct patcher *p, const char *op, struct str path)
@@ -145,92 +150,96 @@ static int bad_index(const struct patcher *p, const char *op, struct str path, s
         op, STR_ARG(str_sub(path, 0, 200)), STR_ARG(str_sub(token, 0, 60)));
 }
 
-/* What an edit does to the container that holds the last token. value NULL: remove. */
+/* What an edit does to the container that holds the last token. `part` absent: remove. */
 struct edit {
     const char *op;
     const struct pointer *path;
-    const struct val *value;
-    bool inserts; /* into arrays, instead of replacing */
+    struct draft_part part;
+    bool inserts; /* into lists, instead of replacing */
 };
 
-static int edit_array(const struct patcher *p, const struct edit *e, const struct val *array,
-                      struct str token, const struct val **ret)
+static int edit_list(const struct patcher *p, const struct edit *e, struct draft_part *list,
+                     struct str token)
 {
-    size_t i, n = val_len(array);
+    size_t i, n = draft_len(*list);
     if (e->inserts && str_is(token, "-"))
         i = n;
     else if (!index_of(token, n + (e->inserts ? 1 : 0), &i))
         return bad_index(p, e->op, e->path->text, token);
-    if (!e->value)
-        *ret = val_remove_at(p->arena, array, i);
+    struct draft *open = draft_open(p->arena, list);
+    if (!draft_is_there(e->part))
+        draft_remove_item(open, i);
     else if (e->inserts)
-        *ret = val_insert_at(p->arena, array, i, e->value);
+        draft_insert_item(p->arena, open, i, e->part);
     else
-        *ret = val_set_at(p->arena, array, i, e->value);
+        *draft_item_place(open, i) = e->part;
     return 0;
 }
 
-static int edit_leaf(const struct patcher *p, const struct edit *e, const struct val *container,
-                     struct str token, const struct val **ret)
+static int edit_leaf(const struct patcher *p, const struct edit *e, struct draft_part *container,
+                     struct str token)
 {
-    if (val_is(container, VAL_ARRAY))
-        return edit_array(p, e, container, token, ret);
-    if (!val_is(container, VAL_OBJECT))
+    if (draft_is_list(*container))
+        return edit_list(p, e, container, token);
+    if (!draft_is_map(*container))
         return missing_path(p, e->op, e->path->text);
-    if (!e->value && !val_gets(container, token))
+    bool removes = !draft_is_there(e->part);
+    if (removes && !draft_is_there(draft_member(*container, token)))
         return err_set(
             p->err, ERR_INVALID,
             "error in %s for path: '%.*s': Unable to remove nonexistent key: %.*s: missing "
             "value",
             e->op, STR_ARG(str_sub(e->path->text, 0, 200)), STR_ARG(str_sub(token, 0, 60)));
-    *ret = val_sets(p->arena, container, token, e->value);
-    return 0;
-}
-
-/* Containers on the way exist, so the recursion is no deeper than the document. */
-static int edit_at(const struct patcher *p, const struct edit *e, const struct val *v, size_t i,
-                   const struct val **ret)
-{
-    struct str token = e->path->tokens.items[i];
-    if (i + 1 == e->path->tokens.n)
-        return edit_leaf(p, e, v, token, ret);
-    const struct val *inner = child(v, token), *changed;
-    if (!inner)
-        return missing_path(p, e->op, e->path->text);
-    int r = edit_at(p, e, inner, i + 1, &changed);
-    if (r < 0)
-        return r;
-    size_t at;
-    if (val_is(v, VAL_ARRAY) && index_of(token, val_len(v), &at))
-        *ret = val_set_at(p->arena, v, at, changed);
+    struct draft *open = draft_open(p->arena, container);
+    if (removes)
+        draft_remove_member(p->arena, open, token);
     else
-        *ret = val_sets(p->arena, v, token, changed);
+        draft_set_member(p->arena, open, token, e->part);
     return 0;
 }
 
-static int edit(const struct patcher *p, const struct edit *e, const struct val *v,
-                const struct val **ret)
+/* The child's place in the container, which is opened for it. The child exists. */
+static struct draft_part *open_child(const struct patcher *p, struct draft_part *container,
+                                     struct str token)
 {
-    if (e->path->tokens.n > 0)
-        return edit_at(p, e, v, 0, ret);
-    if (!e->value)
+    size_t i = 0;
+    bool is_list = draft_is_list(*container);
+    if (is_list)
+        (void)index_of(token, draft_len(*container), &i);
+    struct draft *open = draft_open(p->arena, container);
+    return is_list ? draft_item_place(open, i) : draft_member_place(p->arena, open, token);
+}
+
+static int edit(struct patcher *p, const struct edit *e)
+{
+    size_t depth = e->path->tokens.n;
+    if (depth == 0 && !draft_is_there(e->part))
         return err_set(p->err, ERR_INVALID, "the whole document cannot be removed");
-    *ret = e->value;
-    return 0;
+    if (depth == 0) {
+        p->document = e->part;
+        return 0;
+    }
+    if (!draft_is_there(find(p->document, e->path, depth - 1)))
+        return missing_path(p, e->op, e->path->text);
+    struct draft_part *at = &p->document;
+    for (size_t i = 0; i + 1 < depth; i++)
+        at = open_child(p, at, e->path->tokens.items[i]);
+    return edit_leaf(p, e, at, e->path->tokens.items[depth - 1]);
 }
 
 /* --- operations */
 
-static int do_set(const struct patcher *p, const struct val *v, const struct val **ret)
+static int do_set(struct patcher *p)
 {
-    struct edit e = {op_names[p->now->op], &p->now->path, p->now->value, p->now->op == OP_ADD};
-    return edit(p, &e, v, ret);
+    struct edit e = {
+        op_names[p->now->op], &p->now->path, {.value = p->now->value}, p->now->op == OP_ADD};
+    return edit(p, &e);
 }
 
-static int do_remove(const struct patcher *p, const struct val *v, const struct val **ret)
+static int do_remove(struct patcher *p)
 {
-    struct edit e = {"remove", &p->now->path, NULL, false};
-    return edit(p, &e, v, ret);
+    struct edit e = {"remove", &p->now->path, {0}, false};
+    return edit(p, &e);
 }
 
 static bool is_inside(struct str path, struct str from)
@@ -238,27 +247,48 @@ static bool is_inside(struct str path, struct str from)
     return str_starts(path, from) && path.n > from.n && path.p[from.n] == '/';
 }
 
-static int do_move_or_copy(const struct patcher *p, const struct val *v, const struct val **ret)
+static int find_from(struct patcher *p, struct draft_part *ret)
 {
-    const char *op = op_names[p->now->op];
-    const struct val *value = find(v, &p->now->from);
-    if (!value)
+    *ret = find(p->document, &p->now->from, p->now->from.tokens.n);
+    if (draft_is_there(*ret))
+        return 0;
+    return err_set(p->err, ERR_INVALID,
+                   "%s operation does not apply: doc is missing from path: %.*s: missing value",
+                   op_names[p->now->op], STR_ARG(str_sub(p->now->from.text, 0, 200)));
+}
+
+static int do_move(struct patcher *p)
+{
+    struct draft_part part;
+    int r = find_from(p, &part);
+    if (r < 0)
+        return r;
+    if (is_inside(p->now->path.text, p->now->from.text))
+        return err_set(p->err, ERR_INVALID, "move operation does not apply: %.*s is inside %.*s",
+                       STR_ARG(str_sub(p->now->path.text, 0, 120)),
+                       STR_ARG(str_sub(p->now->from.text, 0, 120)));
+    struct edit away = {"move", &p->now->from, {0}, false};
+    struct edit here = {"move", &p->now->path, part, true};
+    r = edit(p, &away);
+    return r < 0 ? r : edit(p, &here);
+}
+
+static int do_copy(struct patcher *p)
+{
+    struct draft_part part;
+    int r = find_from(p, &part);
+    if (r < 0)
+        return r;
+    size_t left = PATCH_MAX_COPY_BYTES - p->copied;
+    if (draft_exceeds(part, VAL_MAX_DEPTH, &left))
         return err_set(p->err, ERR_INVALID,
-                       "%s operation does not apply: doc is missing from path: %.*s: missing value",
-                       op, STR_ARG(str_sub(p->now->from.text, 0, 200)));
-    if (p->now->op == OP_MOVE) {
-        if (is_inside(p->now->path.text, p->now->from.text))
-            return err_set(p->err, ERR_INVALID,
-                           "move operation does not apply: %.*s is inside %.*s",
-                           STR_ARG(str_sub(p->now->path.text, 0, 120)),
-                           STR_ARG(str_sub(p->now->from.text, 0, 120)));
-        struct edit away = {op, &p->now->from, NULL, false};
-        int r = edit(p, &away, v, &v);
-        if (r < 0)
-            return r;
-    }
-    struct edit e = {op, &p->now->path, value, true};
-    return edit(p, &e, v, ret);
+                       "Unable to complete the copy, the accumulated size increase of copy is too "
+                       "large: the limit is %u bytes",
+                       PATCH_MAX_COPY_BYTES);
+    p->copied = PATCH_MAX_COPY_BYTES - left;
+    part = (struct draft_part){.value = draft_value(p->arena, part, VAL_MAX_DEPTH)};
+    struct edit e = {"copy", &p->now->path, part, true};
+    return edit(p, &e);
 }
 
 static bool is_number(const struct val *v)
@@ -266,28 +296,28 @@ static bool is_number(const struct val *v)
     return val_is(v, VAL_INT) || val_is(v, VAL_FLOAT);
 }
 
-static int do_test(const struct patcher *p, const struct val *v, const struct val **ret)
+static int do_test(struct patcher *p)
 {
-    struct pointer holder = p->now->path;
-    holder.tokens.n -= holder.tokens.n > 0;
-    if (!find(v, &holder))
-        return missing_path(p, "test", p->now->path.text);
-    const struct val *found = find(v, &p->now->path);
+    const struct pointer *path = &p->now->path;
+    size_t depth = path->tokens.n;
+    if (!draft_is_there(find(p->document, path, depth - (depth > 0))))
+        return missing_path(p, "test", path->text);
+    struct draft_part found = find(p->document, path, depth);
     const struct val *wanted = p->now->value ? p->now->value : val_null();
-    bool same = found == wanted || (!found && val_is(wanted, VAL_NULL)) ||
-                (is_number(found) && is_number(wanted) &&
-                 !(val_as_double(found, 0) < val_as_double(wanted, 0)) &&
-                 !(val_as_double(found, 0) > val_as_double(wanted, 0)));
+    bool same = draft_equals(found, wanted) ||
+                (!draft_is_there(found) && val_is(wanted, VAL_NULL)) ||
+                (is_number(found.value) && is_number(wanted) &&
+                 !(val_as_double(found.value, 0) < val_as_double(wanted, 0)) &&
+                 !(val_as_double(found.value, 0) > val_as_double(wanted, 0)));
     if (!same)
         return err_set(p->err, ERR_INVALID, "testing value %.*s failed: test failed",
-                       STR_ARG(str_sub(p->now->path.text, 0, 200)));
-    *ret = v;
+                       STR_ARG(str_sub(path->text, 0, 200)));
     return 0;
 }
 
-static int (*const actions[])(const struct patcher *, const struct val *, const struct val **) = {
-    [OP_ADD] = do_set,           [OP_REMOVE] = do_remove,     [OP_REPLACE] = do_set,
-    [OP_MOVE] = do_move_or_copy, [OP_COPY] = do_move_or_copy, [OP_TEST] = do_test};
+static int (*const actions[])(struct patcher *) = {
+    [OP_ADD] = do_set,   [OP_REMOVE] = do_remove, [OP_REPLACE] = do_set,
+    [OP_MOVE] = do_move, [OP_COPY] = do_copy,     [OP_TEST] = do_test};
 
 int val_patch_json(struct arena *a, const struct val *v, const struct val *ops,
                    const struct val **ret, struct err *err)
@@ -298,31 +328,22 @@ int val_patch_json(struct arena *a, const struct val *v, const struct val *ops,
         return err_set(err, ERR_TOO_LARGE,
                        "The allowed maximum operations in a JSON patch is %d, got %zu",
                        PATCH_MAX_OPERATIONS, val_len(ops));
-    /* Of each step only the result is kept, until the next one: steps are copies of what they touch. */
-    struct arena *steps[] = {arena_new(), arena_new()};
-    int r = 0;
-    size_t turn = 0; /* the step that does not hold v: a test leaves v where it is */
-    for (size_t i = 0; r == 0 && i < val_len(ops); i++) {
+    struct arena *mine cleanup(cleanup_arena) = arena_new();
+    struct patcher p = {.arena = mine, .err = err, .document = {.value = v}};
+    for (size_t i = 0; i < val_len(ops); i++) {
         struct operation o;
-        const struct val *before = v;
-        struct arena *now = steps[turn];
-        arena_reset(now);
-        r = operation_read(now, val_at(ops, i), &o, err);
-        struct patcher p = {now, err, &o};
+        int r = operation_read(mine, val_at(ops, i), &o, err);
+        p.now = &o;
         if (r == 0)
-            r = actions[o.op](&p, v, &v);
-        turn ^= v != before;
+            r = actions[o.op](&p);
+        if (r < 0)
+            return r;
     }
-    if (r == 0)
-        val_keep(a, v);
-    for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
-        arena_free(steps[i]);
-    if (r < 0)
-        return r;
+    const struct val *out = draft_value(mine, p.document, VAL_MAX_DEPTH + 1);
     size_t budget = PATCH_MAX_NODES;
-    if (val_exceeds(v, VAL_MAX_DEPTH, &budget))
-        return err_set(err, ERR_TOO_LARGE, "the patched object is nested too deep or too large");
-    *ret = v;
+    if (!out || val_exceeds(out, VAL_MAX_DEPTH, &budget))
+        return err_set(err, ERR_INVALID, "the patched object is nested too deep or too large");
+    *ret = val_keep(a, out);
     return 0;
 }
 

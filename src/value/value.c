@@ -9,7 +9,7 @@
  * after the last unref is caught.
  *
  * The table is open addressing with linear probing over shards that grow by half. A node that loses
- * its last reference leaves at once; its children follow through a list, not through recursion.
+ * its last reference leaves at once; its children follow through a list, a bounded number at a time.
  *
  * Read next: value_read.c, value_change.c, json.c. */
 #include "value/internal.h"
@@ -22,6 +22,7 @@
 
 #define SHARDS          256u
 #define SHARD_MIN_SLOTS 8u
+#define SWEEP_STEPS     4096u /* by one unref that may not pause */
 #define SLAB_BYTES      (64u << 10)
 #define SLAB_MAX_NODE   512u /* larger nodes are malloc's */
 #define SLAB_STEP       8u
@@ -49,7 +50,10 @@ struct shard {
 
 static struct {
     struct shard shards[SHARDS];
-    size_t slots, n; /* of all shards */
+    size_t slots, n;      /* of all shards */
+    struct val *dead;     /* nodes without references, linked through `hash` */
+    struct val *sweeping; /* the one whose children are let go, */
+    size_t swept;         /* so many so far */
     size_t node_bytes;
     struct slab *slabs;
     char *free_at; /* unused rest of the newest slab */
@@ -241,6 +245,8 @@ static const struct val *intern(enum val_type type, size_t n, uint64_t hash, str
 {
     INVARIANT(n <= VAL_MAX_N);
     pace_steps(1 + (first.n + second.n) / 64);
+    if (table.dead || table.sweeping)
+        (void)val_sweep(4);
     struct shard *shard = shard_of(hash);
     if ((shard->n + 1) * 4 > shard->size * 3)
         shard_resize(shard, MAX_OF(shard->size + shard->size / 2, (size_t)SHARD_MIN_SLOTS));
@@ -294,27 +300,45 @@ static struct val *let_go(const struct val *v, struct val *dead)
     return mine;
 }
 
+/* One step of taking dead nodes apart; false: there are none. The state is the table's alone, so a pause may come
+ * between any two steps, and whoever comes next goes on. */
+static bool sweep_step(void)
+{
+    struct val *node = table.sweeping;
+    if (!node) {
+        node = table.sweeping = table.dead;
+        if (!node)
+            return false;
+        table.dead = (struct val *)(uintptr_t)node->hash;
+        table.swept = 0;
+        if (node->type == VAL_OBJECT)
+            table.dead = let_go(val_keys(node), table.dead);
+    }
+    bool is_object = node->type == VAL_OBJECT;
+    if ((is_object || node->type == VAL_ARRAY) && table.swept < node->n) {
+        const struct val *const *items = is_object ? val_members(node) : val_items(node);
+        table.dead = let_go(items[table.swept++], table.dead);
+        return true;
+    }
+    table.sweeping = NULL;
+    if (node->print == VAL_PRINT_KEPT)
+        val_text_drop(node);
+    node_free(node, node_bytes(node->type, node->n));
+    return true;
+}
+
+bool val_sweep(size_t steps)
+{
+    while (steps-- > 0 && sweep_step())
+        pace_step();
+    return table.dead || table.sweeping;
+}
+
 void val_unref(const struct val *v)
 {
-    struct val *dead = let_go(v, NULL);
-    while (dead) {
-        struct val *now = dead;
-        dead = (struct val *)(uintptr_t)now->hash;
-        pace_step();
-        bool is_object = now->type == VAL_OBJECT;
-        if (is_object)
-            dead = let_go(val_keys(now), dead);
-        if (is_object || now->type == VAL_ARRAY) {
-            const struct val *const *items = is_object ? val_members(now) : val_items(now);
-            for (size_t i = 0; i < now->n; i++) {
-                pace_step();
-                dead = let_go(items[i], dead);
-            }
-        }
-        if (now->print == VAL_PRINT_KEPT)
-            val_text_drop(now);
-        node_free(now, node_bytes(now->type, now->n));
-    }
+    table.dead = let_go(v, table.dead);
+    if (table.dead || table.sweeping)
+        (void)val_sweep(pace.allowed > 0 ? SIZE_MAX : SWEEP_STEPS);
 }
 
 void cleanup_val(const struct val **v)
@@ -343,6 +367,7 @@ const struct val *val_keep(struct arena *a, const struct val *v)
 
 size_t val_live_count(void)
 {
+    (void)val_sweep(SIZE_MAX);
     return table.n;
 }
 

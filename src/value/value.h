@@ -42,6 +42,9 @@ void val_unref(const struct val *v);            /* NULL allowed */
 void cleanup_val(const struct val **v);
 /* Lets the arena hold a reference (on top of the caller's); returns v. */
 const struct val *val_keep(struct arena *a, const struct val *v);
+/* Frees what a large value left behind: an unref outside of a stretch that may pause (base/pace.h) frees only a
+ * part at once, the rest goes as new values are made, or here. True: something is left. */
+bool val_sweep(size_t steps);
 size_t val_live_count(void); /* distinct values alive now: leak tests and metrics */
 size_t val_live_bytes(void);
 

@@ -207,6 +207,7 @@ bool val_exceeds(const struct val *v, unsigned max_depth, size_t *budget)
     if (*budget == 0)
         return true;
     *budget -= 1;
+    pace_step();
     bool is_object = val_is(v, VAL_OBJECT);
     if (!is_object && !val_is(v, VAL_ARRAY))
         return false;

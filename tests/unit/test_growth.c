@@ -111,6 +111,14 @@ static void run_strategic(struct work *w)
     assert_ptr_not_equal(v, w->base);
 }
 
+static void run_operations(struct work *w)
+{
+    const struct val *v;
+    struct err err = ERR_INIT;
+    if (val_patch_json(w->a, w->base, w->change, &v, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
 static void run_merge(struct work *w)
 {
     const struct val *v = val_patch_merge(w->a, w->base, w->change);
@@ -194,6 +202,38 @@ static void strategic_retain(struct work *w)
 {
     w->base = json_of(w->a, w->n, "{\"data\":{", "\"k#\":1", "}}");
     w->change = json_of(w->a, w->n, "{\"data\":{\"$retainKeys\":[", "\"k#1\"", "]}}");
+}
+static void operations(struct work *w, const char *format)
+{
+    struct val_member members[] = {{STR("list"), json_of(w->a, 5 * w->n, "[", "#", "]")},
+                                   {STR("map"), json_of(w->a, 5 * w->n, "{", "\"k#\":#", "}")},
+                                   {STR("small"), val_empty_object()}};
+    w->base = val_object(w->a, members, ARRAY_SIZE(members));
+    w->change = json_of(w->a, w->n, "[", format, "]");
+}
+static void insert_first(struct work *w)
+{
+    operations(w, "{\"op\":\"add\",\"path\":\"/list/0\",\"value\":#}");
+}
+static void append_last(struct work *w)
+{
+    operations(w, "{\"op\":\"add\",\"path\":\"/list/-\",\"value\":#}");
+}
+static void remove_first(struct work *w)
+{
+    operations(w, "{\"op\":\"remove\",\"path\":\"/list/0\"}");
+}
+static void add_keys(struct work *w)
+{
+    operations(w, "{\"op\":\"add\",\"path\":\"/map/x#\",\"value\":#}");
+}
+static void copy_in(struct work *w)
+{
+    operations(w, "{\"op\":\"copy\",\"from\":\"/small\",\"path\":\"/map/x#\"}");
+}
+static void move_keys(struct work *w)
+{
+    operations(w, "{\"op\":\"move\",\"from\":\"/map/k#\",\"path\":\"/map/y#\"}");
 }
 static void merge_keys(struct work *w)
 {
@@ -308,6 +348,12 @@ static const struct row {
     {"strategic: volumes", strategic_volumes, run_strategic, 1},
     {"strategic: volumes deleted", strategic_volumes_gone, run_strategic, 1},
     {"strategic: retained keys", strategic_retain, run_strategic, 1},
+    {"JSON patch: insert first", insert_first, run_operations, 1},
+    {"JSON patch: append", append_last, run_operations, 1},
+    {"JSON patch: remove first", remove_first, run_operations, 1},
+    {"JSON patch: add keys", add_keys, run_operations, 1},
+    {"JSON patch: copy", copy_in, run_operations, 1},
+    {"JSON patch: move", move_keys, run_operations, 1},
     {"merge patch: keys", merge_keys, run_merge, 1},
     {"selector: values", selector_values, run_selector, 1},
     {"Pod: volumes", pod_volumes, run_request, 1},
