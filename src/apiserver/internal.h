@@ -35,7 +35,7 @@ struct apiserver {
     struct loop_timer *expiry, *controllers; /* controllers: they look again */
     struct patterns *patterns;               /* of the CRDs' schemas, compiled */
     uint64_t discovery_version;
-    bool alone; /* no controllers but our own: unserved.c */
+    bool alone;          /* no controllers but our own: unserved.c */
     bool sweep_deferred; /* of values that writes left behind */
     bool stopping, claim_pass_deferred;
     bool namespace_pass_deferred, namespace_pass_runs, namespace_pass_wanted;
