@@ -32,10 +32,15 @@ static struct str pod_status_text(struct arena *a, const struct val *pod)
     return phase.n ? phase : STR("Pending");
 }
 
-/* When its containers were started last, as far as they run: what was said before is over. */
-static struct str running_since(const struct val *pod)
+/* When its containers were started last, or it ceased to be ready: what was said before is over. */
+static struct str unready_since(const struct val *pod)
 {
+    const struct val *ready = kube_condition(val_path(pod, "status.conditions"), "Ready");
     struct str last = val_path_str(pod, "metadata.creationTimestamp");
+    struct str changed = val_as_str(val_get(ready, "lastTransitionTime"));
+
+    if (str_cmp(changed, last) > 0)
+        last = changed;
 
     VAL_EACH_ITEM (status, val_path(pod, "status.containerStatuses")) {
         struct str at = val_path_str(status, "state.running.startedAt");
@@ -52,7 +57,7 @@ static bool is_fresh(const struct val *event, const struct val *pod)
     struct str uid = val_path_str(event, "involvedObject.uid");
 
     return (!uid.n || str_eq(uid, kube_uid(pod))) &&
-           board_seconds_cmp(board_event_time(event), running_since(pod)) >= 0;
+           board_seconds_cmp(board_event_time(event), unready_since(pod)) >= 0;
 }
 
 /* Why a pod is not ready: the scheduler's message, what its container waits for, a warning of now, or
@@ -72,6 +77,9 @@ static struct str pod_why(const struct fold *f, const struct val *pod)
     waits = pod_first_trouble(f->a, pod, &reason, &message);
     if (waits && !kube_is_deleting(pod) && !str_ends(message, STR(": ")))
         return message;
+    /* Who waits is not probed. */
+    if (waits && event && str_is(val_as_str(val_get(event, "reason")), "Unhealthy"))
+        event = NULL;
     if (event && is_fresh(event, pod))
         return val_as_str(val_get(event, "message"));
     return waits ? STR_NULL : val_as_str(val_get(kube_condition(conditions, "Ready"), "message"));

@@ -31,6 +31,20 @@ static const struct {
     {"PYTHONDONTWRITEBYTECODE", "1", ROLE_ANY},
 };
 
+/* How this host reaches package indexes: runtime environments are installed from inside pods. */
+static const char *const index_settings[] = {
+    "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_CERT",
+    "UV_INDEX_URL",  "UV_DEFAULT_INDEX",    "UV_INDEX",         "SSL_CERT_FILE"};
+
+static void add_index_settings(struct arena *a, struct env *env)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(index_settings); i++) {
+        const char *value = getenv(index_settings[i]);
+        if (value && value[0])
+            env_default(a, env, index_settings[i], str_of(value));
+    }
+}
+
 static void add_ray_defaults(struct arena *a, const struct container *c, struct env *env)
 {
     const struct runtime_config *config = &c->pod->rt->config;
@@ -43,6 +57,7 @@ static void add_ray_defaults(struct arena *a, const struct container *c, struct 
         config->object_store_bytes ? config->object_store_bytes : DEFAULT_OBJECT_STORE_BYTES;
     env_default(a, env, "RAY_DEFAULT_OBJECT_STORE_MAX_MEMORY_BYTES",
                 arena_strf(a, "%lld", (long long)store));
+    add_index_settings(a, env);
 }
 
 static void add_base(struct arena *a, const struct container *c, struct env *env)

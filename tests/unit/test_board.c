@@ -147,6 +147,13 @@ static void a_stale_event_is_no_reason(void **state)
         {"containerStatuses: [{name: w, state: {running: {startedAt: '2026-01-01T00:01:00Z'}}}]",
          "eventTime: '2026-01-01T00:01:00.5Z', type: Warning, message: probe failed",
          "probe failed"},
+        {"containerStatuses: [{name: w, state: {waiting: {reason: PodInitializing}}}]",
+         "lastTimestamp: '2026-01-01T00:09:00Z', type: Warning, reason: Unhealthy, message: probe",
+         ""},
+        {"containerStatuses: [], conditions: [{type: Ready, status: 'False', lastTransitionTime:"
+         " '2026-01-01T00:10:00Z', message: not ready}]",
+         "lastTimestamp: '2026-01-01T00:09:00Z', type: Warning, message: of its former life",
+         "not ready"},
         {"containerStatuses: []",
          "lastTimestamp: '2025-12-31T00:00:00Z', type: Warning, message: of another", ""},
     };
@@ -163,7 +170,7 @@ static void a_stale_event_is_no_reason(void **state)
                    .p);
         const struct val *event =
             value(a, arena_strf(a,
-                                "{metadata: {name: e}, reason: X, involvedObject: {kind: Pod, "
+                                "{metadata: {name: e}, involvedObject: {kind: Pod, "
                                 "namespace: n, name: p, uid: u}, %s}",
                                 rows[i].event)
                          .p);
