@@ -413,7 +413,7 @@ static int job_spawn(struct job *job, struct err *err)
                           words->ray,
                           r->before ? r->before : "",
                           buf_c(&packages),
-                          r->row->is_dated ? "1" : "",
+                          r->as_of ? r->as_of : "",
                           r->row->file ? r->row->file : "",
                           NULL};
     struct spawn_fd fds[] = {{.fd = out[1], .child_fd = 1},

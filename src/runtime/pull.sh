@@ -3,13 +3,13 @@
 #
 #   $1 python       the interpreter            $5 before    YYYY-MM-DD: packages as of then; or empty
 #   $2 temporary    where it is made           $6 packages  lines of a requirements file; or empty
-#   $3 final        where it is moved to       $7 dated     1: the packages too are taken as of then
+#   $3 final        where it is moved to       $7 as_of     YYYY-MM-DD for the packages; or empty
 #   $4 ray          ray[all]==2.46.0           $8 file      a requirements file of the user's; or empty
 #
 # Descriptor 3 ends when the supervisor does or gives up the job: then the guard ends the whole session,
 # pip and its children too, which would otherwise live on without anybody to report to.
 set -eu
-python=$1 temporary=$2 final=$3 ray=$4 before=$5 packages=$6 dated=$7 file=$8
+python=$1 temporary=$2 final=$3 ray=$4 before=$5 packages=$6 as_of=$7 file=$8
 (read -r _ <&3 || :; kill -s KILL -- "-$$") >/dev/null 2>&1 &
 guard=$!
 exec 3<&-
@@ -42,30 +42,23 @@ if pip --quiet uv; then
         "$temporary/bin/uv" pip install --python "$py" --no-progress --compile-bytecode "$@"
     }
 else # a platform for which there is no uv
-    before=
+    before='' as_of=''
     add() {
         pip "$@"
     }
 fi
 
-# An index that tells no dates has nothing from before any of them: then the newest.
-add_as_of() {
-    if [ -n "$before" ] && add --exclude-newer "$before" "$@"; then
-        return 0
-    fi
-    add "$@"
-}
+# An index that tells no dates has nothing from before any: then everything is the newest.
+if [ -n "$before" ] && ! add --quiet --dry-run --no-deps --exclude-newer "$before" "${ray%%\[*}==${ray##*==}" 2>/dev/null; then
+    before='' as_of=''
+fi
 
 cd "$temporary"
-add_as_of "$ray"
+add ${before:+--exclude-newer "$before"} "$ray"
 printf 'ray==%s\n' "${ray##*==}" >ray.txt
 if [ -n "$packages" ]; then
     printf '%s' "$packages" >packages.txt
-    if [ "$dated" = 1 ]; then
-        add_as_of --constraint ray.txt --requirement packages.txt
-    else
-        add --constraint ray.txt --requirement packages.txt
-    fi
+    add ${as_of:+--exclude-newer "$as_of"} --constraint ray.txt --requirement packages.txt
 fi
 if [ -n "$file" ]; then
     cd "$(dirname "$file")" # paths in it are relative

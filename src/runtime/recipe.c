@@ -286,6 +286,8 @@ int recipe_of(const struct recipe_book *book, struct str image, struct str clust
     recipe.python_minor = row->python_minor ? row->python_minor : python_of_tag(name.tag);
     recipe.on_top = hash_on_top(book, row);
     recipe.before = recipe_date(version);
+    if (row->as_of && recipe.before)
+        recipe.as_of = strcmp(row->as_of, recipe.before) > 0 ? row->as_of : recipe.before;
     *ret = recipe;
     return 0;
 }

@@ -23,7 +23,8 @@ struct recipe_row {
     const char *name;
     bool is_host;          /* the host's own files: the rest is unused */
     bool tag_is_ray;       /* the tag begins with Ray's version */
-    bool is_dated;         /* packages as they were when that Ray was published */
+    const char *as_of;     /* packages as they were when that Ray was published, but not before
+                            * this day ("0": any); NULL: the newest */
     const char *ray;       /* "2.46.0", or NULL */
     int python_minor;      /* 0: as the tag says */
     const char *extras;    /* "all", "data,serve"; NULL: the book's */
@@ -48,7 +49,8 @@ struct recipe {
     char extras[RECIPE_MAX_EXTRAS];
     int python_minor;   /* that the image names; 0: none */
     uint64_t on_top;    /* of the packages on top of Ray: a hash; 0: there are none */
-    const char *before; /* "2025-05-14": packages as of then; NULL: the newest */
+    const char *before; /* "2025-05-14": what Ray needs, as of then; NULL: the newest */
+    const char *as_of;  /* the same of the packages on top */
 };
 
 /* `cluster_version`: spec.rayVersion of the pod's RayCluster, for images that name no Ray; may be empty.

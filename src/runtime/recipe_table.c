@@ -2,25 +2,23 @@
  *
  * rayproject/ray installs ray[all] and uv (docker/ray and docker/base-deps of the Ray repository); ray-llm
  * adds the extra llm; ray-ml added the libraries of its requirements. quay.io/ado/ado is rayproject/ray
- * with ado-core and the ray_tune operator (Dockerfile-cpu of the ado repository); the light actuators of
- * PyPI are put beside them. What a published image pins in its own lock file is met by date: packages are taken as
+ * with ado-core and the ray_tune operator (Dockerfile-cpu of the ado repository); the fine-tuning
+ * actuator is put beside them. What a published image pins in its own lock file is met by date: packages are taken as
  * PyPI had them a week after that Ray. Source of the days: PyPI. */
 #include "runtime/recipe.h"
 
 #define RAY_ML_PACKAGES                                                                            \
     "torch\ntorchvision\ntensorflow\nscikit-learn\nxgboost\nlightgbm\ntransformers\ndatasets\n"    \
     "accelerate\noptuna\nhyperopt\nmlflow\nwandb\n"
-/* Markers: what has no release for that Python is left out. */
-#define ADO_PACKAGES                                                                               \
-    "ado-core\nado-ray-tune\n"                                                                     \
-    "ado-sfttrainer; python_version >= '3.11' and python_version < '3.13'\n"                       \
-    "ado-vllm-performance; python_version >= '3.11'\n"
+/* Not ado-vllm-performance, whose earlier versions bring all of vLLM. */
+#define ADO_PACKAGES "ado-core\nado-ray-tune\nado-sfttrainer; python_version < '3.13'\n"
+#define ADO_SINCE    "2025-10-10" /* all three are on PyPI, in versions that fit */
 
 const struct recipe_row recipe_rows[] = {
-    {.name = "ray", .tag_is_ray = true, .is_dated = true},
-    {.name = "ray-ml", .tag_is_ray = true, .is_dated = true, .packages = RAY_ML_PACKAGES},
-    {.name = "ray-llm", .tag_is_ray = true, .is_dated = true, .extras = "all,llm"},
-    {.name = "ado/*", .packages = ADO_PACKAGES},
+    {.name = "ray", .tag_is_ray = true, .as_of = "0"},
+    {.name = "ray-ml", .tag_is_ray = true, .as_of = "0", .packages = RAY_ML_PACKAGES},
+    {.name = "ray-llm", .tag_is_ray = true, .as_of = "0", .extras = "all,llm"},
+    {.name = "ado/*", .as_of = ADO_SINCE, .packages = ADO_PACKAGES},
     /* Small images for init containers and side-cars, whose programs any host has. */
     {.name = "library/busybox", .is_host = true},
     {.name = "library/alpine", .is_host = true},
