@@ -19,13 +19,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PROGRESS_MIN_MS    2000
-#define PROGRESS_PART      8 /* of the time that has gone by: the longer, the rarer */
-#define LOCK_RETRY_MS      1000
-#define MAX_LINE_BYTES     400
-#define MAX_MINORS         100
-#define MAX_ERROR_SHOWN    220
-#define MAX_PACKAGES_BYTES (64u << 10)
+#define PROGRESS_MIN_MS 2000
+#define PROGRESS_PART   8 /* of the time that has gone by: the longer, the rarer */
+#define LOCK_RETRY_MS   1000
+#define MAX_LINE_BYTES  400
+#define MAX_MINORS      100
+#define MAX_ERROR_SHOWN 220
 
 /* One environment being made. */
 struct job {
@@ -367,7 +366,6 @@ static void job_exited(void *ctx, int status)
 /* What pull.sh is told. */
 struct pull_words {
     char python[PATH_MAX], temporary[PATH_MAX], ray[RECIPE_MAX_EXTRAS + RECIPE_MAX_VERSION + 16];
-    struct buf packages;
 };
 
 static int make_words(struct job *job, struct pull_words *words, struct err *err)
@@ -378,20 +376,19 @@ static int make_words(struct job *job, struct pull_words *words, struct err *err
                        job->plan.python_minor);
     snprintf(words->temporary, sizeof words->temporary, "%s.new", job->plan.dir);
     snprintf(words->ray, sizeof words->ray, "ray[%s]==%s", r->extras, r->version);
-    const char *const lines[] = {r->row->packages, r->book->packages};
-    for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
-        if (lines[i])
-            buf_addf(&words->packages, "%s\n", lines[i]);
-    return words->packages.failed ? err_set(err, ERR_TOO_LARGE, "too many packages") : 0;
+    return 0;
+}
+
+static const char *word(const char *text_or_null)
+{
+    return text_or_null ? text_or_null : "";
 }
 
 static int job_spawn(struct job *job, struct err *err)
 {
     const struct recipe *r = &job->plan.recipe;
     struct pull_words *words cleanup(cleanup_free) = xcalloc(1, sizeof *words);
-    words->packages = BUF_INIT(MAX_PACKAGES_BYTES);
     int rc = make_words(job, words, err);
-    struct buf packages cleanup(buf_done) = words->packages;
     if (rc < 0)
         return rc;
     int out[2], life[2];
@@ -411,10 +408,11 @@ static int job_spawn(struct job *job, struct err *err)
                           words->temporary,
                           job->plan.dir,
                           words->ray,
-                          r->before ? r->before : "",
-                          buf_c(&packages),
-                          r->as_of ? r->as_of : "",
-                          r->row->file ? r->row->file : "",
+                          word(r->before),
+                          word(r->row->packages),
+                          word(r->as_of),
+                          word(r->book->packages),
+                          word(r->row->file),
                           NULL};
     struct spawn_fd fds[] = {{.fd = out[1], .child_fd = 1},
                              {.fd = out[1], .child_fd = 2},

@@ -4,12 +4,13 @@
 #   $1 python       the interpreter            $5 before    YYYY-MM-DD: packages as of then; or empty
 #   $2 temporary    where it is made           $6 packages  lines of a requirements file; or empty
 #   $3 final        where it is moved to       $7 as_of     YYYY-MM-DD for the packages; or empty
-#   $4 ray          ray[all]==2.46.0           $8 file      a requirements file of the user's; or empty
+#   $4 ray          ray[all]==2.46.0           $8 more      further lines, always the newest; or empty
+#                                              $9 file      a requirements file of the user's; or empty
 #
 # Descriptor 3 ends when the supervisor does or gives up the job: then the guard ends the whole session,
 # pip and its children too, which would otherwise live on without anybody to report to.
 set -eu
-python=$1 temporary=$2 final=$3 ray=$4 before=$5 packages=$6 as_of=$7 file=$8
+python=$1 temporary=$2 final=$3 ray=$4 before=$5 packages=$6 as_of=$7 more=$8 file=$9
 (read -r _ <&3 || :; kill -s KILL -- "-$$") >/dev/null 2>&1 &
 guard=$!
 exec 3<&-
@@ -59,6 +60,10 @@ printf 'ray==%s\n' "${ray##*==}" >ray.txt
 if [ -n "$packages" ]; then
     printf '%s' "$packages" >packages.txt
     add ${as_of:+--exclude-newer "$as_of"} --constraint ray.txt --requirement packages.txt
+fi
+if [ -n "$more" ]; then
+    printf '%s' "$more" >more.txt
+    add --constraint ray.txt --requirement more.txt
 fi
 if [ -n "$file" ]; then
     cd "$(dirname "$file")" # paths in it are relative
