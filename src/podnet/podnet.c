@@ -17,6 +17,8 @@
  *   connect   127.0.0.1, 0.0.0.0 / ::1, ::         -> the second / third address if that port is
  *             taken there, else the pod's address; the same for sendto and sendmsg
  *   connect   to any 127/8 from an unbound socket  -> the source is the pod's address
+ *   connect   to port 443 of the API's address or of the Service `kubernetes` -> the port that the
+ *             API has here (MOBULA_POD_API = 127.A.0.1:PORT): below 1024 only root may listen
  *   getsockname on a datagram socket connected beyond loopback -> the pod's address: this is how
  *             Ray and others ask "which address am I?". Off line, that connect succeeds too.
  *
@@ -50,8 +52,10 @@
 #define IP_BIND_ADDRESS_NO_PORT 24
 #endif
 
-#define LOOPBACK4_BIT 0x00400000U
-#define LOOPBACK6_BIT 0x00800000U
+#define LOOPBACK4_BIT    0x00400000U
+#define LOOPBACK6_BIT    0x00800000U
+#define API_SERVICE_IP   0x0A600001U /* 10.96.0.1: apiserver/namespace.c */
+#define API_SERVICE_PORT 443
 
 /* Exported under libc's name; the label keeps libc's transparent-union prototypes out of the way. */
 #define INTERPOSE(name) __asm__(#name) __attribute__((visibility("default")))
@@ -68,10 +72,12 @@ ssize_t podnet_sendto(int fd, const void *buf, size_t n, int flags, const struct
                       socklen_t len) INTERPOSE(sendto);
 ssize_t podnet_sendmsg(int fd, const struct msghdr *msg, int flags) INTERPOSE(sendmsg);
 
-/* Written once by podnet_init, before `ready`. pod_ip is in host order; 0 means pass through. */
+/* Written once by podnet_init, before `ready`. Addresses are in host order; 0 means pass through. */
 static struct {
     atomic_bool ready;
     uint32_t pod_ip;
+    uint32_t api_ip;
+    uint16_t api_port;
     address_fn bind;
     address_fn connect;
     name_fn getsockname;
@@ -106,6 +112,24 @@ static void resolve(void *slot, const char *name)
     memcpy(slot, &symbol, sizeof symbol);
 }
 
+/* "127.A.0.1:PORT" */
+static void read_api(const char *text)
+{
+    char ip_text[INET_ADDRSTRLEN] = "";
+    const char *colon = text ? strchr(text, ':') : NULL;
+    struct in_addr ip;
+    unsigned port = 0;
+    if (!colon || (size_t)(colon - text) >= sizeof ip_text)
+        return;
+    memcpy(ip_text, text, (size_t)(colon - text));
+    for (const char *p = colon + 1; *p >= '0' && *p <= '9' && port <= UINT16_MAX; p++)
+        port = 10 * port + (unsigned)(*p - '0');
+    if (port == 0 || port > UINT16_MAX || inet_pton(AF_INET, ip_text, &ip) != 1)
+        return;
+    net.api_ip = ntohl(ip.s_addr);
+    net.api_port = (uint16_t)port;
+}
+
 __attribute__((constructor)) static void podnet_init(void)
 {
     if (atomic_load_explicit(&net.ready, memory_order_acquire))
@@ -120,6 +144,7 @@ __attribute__((constructor)) static void podnet_init(void)
     struct in_addr ip;
     if (text && inet_pton(AF_INET, text, &ip) == 1 && in_loopback_net(ntohl(ip.s_addr)))
         net.pod_ip = ntohl(ip.s_addr);
+    read_api(getenv("MOBULA_POD_API"));
     atomic_store_explicit(&net.ready, true, memory_order_release);
 }
 
@@ -342,6 +367,13 @@ int podnet_bind(int fd, const struct sockaddr *addr, socklen_t len)
     return net.bind(fd, &a.any, length_of(&a));
 }
 
+/* https://kubernetes.default.svc:443, by either of its addresses. */
+static bool is_api(const union inet_addr *a, uint32_t ip)
+{
+    return net.api_port && a->v4.sin_port == htons(API_SERVICE_PORT) &&
+           (ip == net.api_ip || ip == API_SERVICE_IP);
+}
+
 int podnet_connect(int fd, const struct sockaddr *addr, socklen_t len)
 {
     union inet_addr rewritten, a;
@@ -351,6 +383,13 @@ int podnet_connect(int fd, const struct sockaddr *addr, socklen_t len)
         len = length_of(&rewritten);
     }
     bool is_v4 = net.pod_ip && copy_inet(addr, len, &a) && v4_of(&a, &target);
+    if (is_v4 && is_api(&a, target)) {
+        target = net.api_ip;
+        set_ip(&a, target);
+        a.v4.sin_port = htons(net.api_port); /* where sin6_port is, too */
+        addr = &a.any;
+        len = length_of(&a);
+    }
     if (is_v4 && in_loopback_net(target) && is_unbound(fd))
         bind_source_for_connect(fd, a.any.sa_family);
 

@@ -77,7 +77,9 @@ static void add_base(struct arena *a, const struct container *c, struct env *env
     if (rt->api_port) {
         /* The name, not the address: the API's certificate names no address of ours. */
         env_set(a, env, STR("KUBERNETES_SERVICE_HOST"),
-                isolated ? STR("kubernetes.default.svc") : str_of(rt->api_ip));
+                isolated || rt->config.podnet_so ? STR("kubernetes.default.svc")
+                                                 : str_of(rt->api_ip));
+        env_set(a, env, STR("MOBULA_POD_API"), arena_strf(a, "%s:%d", rt->api_ip, rt->api_port));
         struct str port = arena_strf(a, "%d", rt->api_port);
         env_set(a, env, STR("KUBERNETES_SERVICE_PORT"), port);
         env_set(a, env, STR("KUBERNETES_SERVICE_PORT_HTTPS"), port);

@@ -95,8 +95,8 @@ void hosts_print(struct arena *a, const struct hosts_world *w, const struct val 
     if (w->api_ip.n)
         buf_addf(out,
                  "%.*s kubernetes.default.svc.cluster.local kubernetes.default.svc "
-                 "kubernetes.default\n",
-                 STR_ARG(w->api_ip));
+                 "kubernetes.default%s\n",
+                 STR_ARG(w->api_ip), str_is(kube_ns(pod), "default") ? " kubernetes" : "");
     VAL_EACH_ITEM (alias, val_path(pod, "spec.hostAliases")) {
         VAL_EACH_ITEM (name, val_get(alias, "hostnames")) {
             buf_addf(out, "%s %s\n", val_as_c(val_get(alias, "ip")), val_as_c(name));

@@ -209,6 +209,8 @@ static bool forward_to_api(void *ctx, char ret_ip[64], int *ret_port)
     return true;
 }
 
+#define KUBERNETES_PORT 443 /* of the Service kubernetes.default */
+
 /* Pods cannot reach 127.0.0.1 of the host (it is their own): a relay on an address of our net. */
 static int start_api_relay(struct runtime *rt, struct err *err)
 {
@@ -227,6 +229,11 @@ static int start_api_relay(struct runtime *rt, struct err *err)
     if (rc < 0)
         return err_prefix(err, "the pods' way to the API on %s:%d", rt->api_ip, rt->api_port);
     rt->api_relay = forward_new(rt->loop, fd, forward_to_api, rt);
+    /* As everywhere in Kubernetes. Where we may not listen there, libmobula-podnet leads to the other port. */
+    struct err ignored = ERR_INIT;
+    if (rt->api_port != KUBERNETES_PORT &&
+        forward_listen(rt->api_ip, KUBERNETES_PORT, &fd, &ignored) == 0)
+        rt->api_relay_443 = forward_new(rt->loop, fd, forward_to_api, rt);
     return 0;
 }
 
@@ -362,6 +369,7 @@ struct runtime *runtime_free(struct runtime *rt)
     for (size_t i = 0; i < ARRAY_SIZE(caches); i++)
         cache_free(caches[i]);
     forward_free(rt->api_relay);
+    forward_free(rt->api_relay_443);
     events_free(rt->events);
     image_store_free(rt->images);
     http_client_free(rt->http);

@@ -19,6 +19,7 @@ import threading
 POD_A, POD_B = "127.37.0.2", "127.37.0.3"
 LOOPBACK4_A, LOOPBACK6_A = "127.101.0.2", "127.165.0.2"
 PORT = 52365  # inside the ephemeral range, as Ray's agent port is
+API_IP = "127.37.0.1"
 CASES = []
 
 
@@ -194,6 +195,39 @@ def connect_sources_from_the_pod():
         client.bind(("127.37.9.8", 0))
         client.connect(s.getsockname())
         expect(s.accept()[1][0], "127.37.9.8")
+
+
+@case()
+def port_443_of_the_api_leads_to_its_own():
+    with listen(socket.AF_INET, API_IP) as s:
+        port = s.getsockname()[1]
+        child = f"import test_podnet as t; t.port_443_in_a_child({port})"
+        env = dict(os.environ, MOBULA_POD_API=f"{API_IP}:{port}", PYTHONPATH=os.path.dirname(os.path.abspath(__file__)))
+        with subprocess.Popen([sys.executable, "-c", child], env=env) as process:
+            for _ in range(4):
+                expect(s.accept()[1][0], POD_A)
+            expect(process.wait(), 0)
+
+
+def port_443_in_a_child(port):
+    """By the address of the name, by the Service's, mapped, and without the detour; nothing else is led there."""
+    for family, host, to in ((socket.AF_INET, API_IP, 443), (socket.AF_INET, "10.96.0.1", 443),
+                             (socket.AF_INET6, "::ffff:10.96.0.1", 443), (socket.AF_INET, API_IP, port)):
+        with tcp(family) as client:
+            client.connect((host, to))
+    with tcp() as client:
+        refuses(lambda: client.connect((POD_B, 443)), errno.ECONNREFUSED)
+    with tcp() as client:
+        refuses(lambda: client.connect((API_IP, 444)), errno.ECONNREFUSED)
+
+
+@case()
+def a_wrong_address_of_the_api_is_none():
+    for wrong in ("", "127.37.0.1", "127.37.0.1:", "127.37.0.1:0", "127.37.0.1:99999", "name:80", ":80", "1" * 99 + ":80"):
+        child = ("import socket, test_podnet as t, errno\n"
+                 "with t.tcp() as c: t.refuses(lambda: c.connect((t.API_IP, 443)), errno.ECONNREFUSED)")
+        env = dict(os.environ, MOBULA_POD_API=wrong, PYTHONPATH=os.path.dirname(os.path.abspath(__file__)))
+        expect(subprocess.run([sys.executable, "-c", child], env=env, check=False).returncode, 0)
 
 
 @case()
@@ -444,6 +478,7 @@ def serve_b():
 def environment(library, ip):
     env = dict(os.environ, LD_PRELOAD=library)
     env.pop("MOBULA_POD_IP", None)
+    env.pop("MOBULA_POD_API", None)
     if ip is not None:
         env["MOBULA_POD_IP"] = ip
     return env
