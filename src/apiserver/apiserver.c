@@ -50,6 +50,7 @@ static void on_store_event(void *ctx, const struct store_event *event)
     crd_changed(server, event);
     namespace_event(server, event);
     claim_event(server, event);
+    token_secret_event(server, event);
 }
 
 static void on_retry(void *ctx)
@@ -59,6 +60,7 @@ static void on_retry(void *ctx)
     gc_look(server->gc);
     namespaces_look(server);
     claims_look(server);
+    token_secrets_look(server);
 }
 
 void controllers_retry(struct apiserver *server)
@@ -206,6 +208,7 @@ static int start(struct apiserver *server, const struct apiserver_config *config
     if (rc < 0)
         return rc;
     claims_look(server);
+    token_secrets_look(server);
     expire_start(server);
     return rc;
 }
@@ -283,8 +286,8 @@ struct str apiserver_token(struct apiserver *server, struct arena *a, struct str
     const struct store_item *item = store_get(server->store, "serviceaccounts", ns, account);
     if (!item)
         return STR_NULL;
-    return auth_token_make(server, a, ns, account, kube_uid(item->value), 0,
-                           loop_wall_ms(server->loop));
+    struct auth_token token = {.ns = ns, .account = account, .uid = kube_uid(item->value)};
+    return auth_token_make(server, a, &token, loop_wall_ms(server->loop));
 }
 
 struct str apiserver_ca(const struct apiserver *server)

@@ -40,14 +40,29 @@ static struct str signature(struct apiserver *server, struct arena *a, struct st
     return (struct str){hex, 64};
 }
 
-struct str auth_token_make(struct apiserver *server, struct arena *a, struct str ns,
-                           struct str account, struct str uid, int64_t seconds, time_ms now)
+struct str auth_token_make(struct apiserver *server, struct arena *a,
+                           const struct auth_token *token, time_ms now)
 {
-    const struct val *claims = val_obj(
-        a, "ns", val_string(a, ns), "sa", val_string(a, account), "uid", val_string(a, uid), "exp",
-        val_int(a, seconds > 0 ? now / 1000 + seconds : 0), "iat", val_int(a, now / 1000));
+    bool held = token->secret.n > 0;
+    const struct val *claims =
+        val_obj(a, "ns", val_string(a, token->ns), "sa", val_string(a, token->account), "uid",
+                val_string(a, token->uid), "exp",
+                val_int(a, token->seconds > 0 ? now / 1000 + token->seconds : 0), "iat",
+                val_int(a, now / 1000), "secret", held ? val_string(a, token->secret) : NULL,
+                "secretUid", held ? val_string(a, token->secret_uid) : NULL);
     struct str body = base64_encode(a, val_json(a, claims), BASE64_URL);
     return arena_strf(a, TOKEN_PREFIX "%.*s.%s", STR_ARG(body), signature(server, a, body).p);
+}
+
+/* A token that a Secret holds goes with it. */
+static bool is_held(struct apiserver *server, const struct val *claims)
+{
+    struct str name = val_as_str(val_get(claims, "secret"));
+    if (!name.n)
+        return true;
+    const struct store_item *secret =
+        store_get(server->store, "secrets", val_as_str(val_get(claims, "ns")), name);
+    return secret && str_eq(kube_uid(secret->value), val_as_str(val_get(claims, "secretUid")));
 }
 
 static bool token_user(struct apiserver *server, struct arena *a, struct str token,
@@ -68,7 +83,8 @@ static bool token_user(struct apiserver *server, struct arena *a, struct str tok
         return false;
     struct str ns = val_as_str(val_get(claims, "ns")), name = val_as_str(val_get(claims, "sa"));
     const struct store_item *account = store_get(server->store, "serviceaccounts", ns, name);
-    if (!account || !str_eq(kube_uid(account->value), val_as_str(val_get(claims, "uid"))))
+    if (!account || !str_eq(kube_uid(account->value), val_as_str(val_get(claims, "uid"))) ||
+        !is_held(server, claims))
         return false;
     *ret = (struct api_user){
         .name = arena_strf(a, "system:serviceaccount:%.*s:%.*s", STR_ARG(ns), STR_ARG(name)),

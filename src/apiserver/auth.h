@@ -10,8 +10,14 @@ bool auth_user(struct apiserver *server, struct arena *a, const struct httpd_pee
                struct str authorization, struct api_user *ret);
 /* Goes on as another user, where the present one may (verb impersonate). Empty name and group: nothing. */
 int auth_impersonate(struct api_request *rq, struct str name, struct str group);
-struct str auth_token_make(struct apiserver *server, struct arena *a, struct str ns,
-                           struct str account, struct str uid, int64_t seconds, time_ms now);
+struct auth_token {
+    struct str ns, account, uid;
+    struct str secret,
+        secret_uid;  /* empty, or the Secret that holds it: without it the token is void */
+    int64_t seconds; /* until it ends; 0: with its account */
+};
+struct str auth_token_make(struct apiserver *server, struct arena *a,
+                           const struct auth_token *token, time_ms now);
 /* May this user do that? Fails with kube-apiserver's 403. */
 int authorize(struct api_request *rq, const char *verb, struct str group, struct str resource,
               struct str subresource, struct str ns, struct str name);

@@ -1,4 +1,5 @@
-/* Controllers inside the server, run after a change: garbage collection, namespaces, claims, expiry of
+/* Controllers inside the server, run after a change: garbage collection, namespaces, claims, token
+ * Secrets, expiry of
  * Events. Private to src/apiserver. */
 #pragma once
 
@@ -23,6 +24,10 @@ void namespace_event(struct apiserver *server, const struct store_event *event);
 #define CLAIM_FINALIZER "kubernetes.io/pvc-protection"
 void claim_event(struct apiserver *server, const struct store_event *event);
 void claims_look(struct apiserver *server);
+#define TOKEN_SECRET_TYPE    "kubernetes.io/service-account-token"
+#define TOKEN_SECRET_ACCOUNT "kubernetes.io/service-account.name" /* annotation */
+void token_secret_event(struct apiserver *server, const struct store_event *event);
+void token_secrets_look(struct apiserver *server);
 void expire_start(struct apiserver *server); /* expire.c: events go after an hour */
 void namespaces_look(struct apiserver *server);
 int namespaces_bootstrap(struct apiserver *server, struct err *err);

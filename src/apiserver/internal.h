@@ -37,7 +37,7 @@ struct apiserver {
     uint64_t discovery_version;
     bool alone;          /* no controllers but our own: unserved.c */
     bool sweep_deferred; /* of values that writes left behind */
-    bool stopping, claim_pass_deferred;
+    bool stopping, claim_pass_deferred, token_pass_deferred;
     bool namespace_pass_deferred, namespace_pass_runs, namespace_pass_wanted;
     size_t deferred; /* calls of the loop that still hold the server */
 };

@@ -1,5 +1,6 @@
 /* Validation of built-in kinds, with kube-apiserver's messages. Source: k8s.io/kubernetes
  * pkg/apis/core/validation/validation.go. Read next: validate_pod.c, schema.c (custom kinds). */
+#include "apiserver/controllers.h"
 #include "apiserver/failure.h"
 #include "apiserver/internal.h"
 #include "apiserver/pki.h"
@@ -162,6 +163,13 @@ static void check_config_map(struct api_request *rq, const struct val *object,
 
 static void check_secret_keys(const struct val *object, struct api_causes *causes)
 {
+    const struct val *annotations = val_path(object, "metadata.annotations");
+    if (str_is(val_as_str(val_get(object, "type")), TOKEN_SECRET_TYPE) &&
+        !val_as_str(val_get(annotations, TOKEN_SECRET_ACCOUNT)).n)
+        cause_required(
+            causes,
+            field_key(causes->arena, STR("metadata.annotations"), str_of(TOKEN_SECRET_ACCOUNT)),
+            "");
     static const char *const needed[][3] = {
         {"kubernetes.io/tls", "tls.crt", "tls.key"},
         {"kubernetes.io/dockerconfigjson", ".dockerconfigjson", NULL},

@@ -195,8 +195,9 @@ static int make_token(struct api_request *rq)
             "TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds: Invalid "
             "value: %lld: may not specify a duration larger than 2^32 seconds",
             (long long)seconds);
-    struct str token =
-        auth_token_make(rq->server, a, rq->ns, rq->name, kube_uid(account), seconds, rq->now);
+    struct auth_token wanted = {
+        .ns = rq->ns, .account = rq->name, .uid = kube_uid(account), .seconds = seconds};
+    struct str token = auth_token_make(rq->server, a, &wanted, rq->now);
     const struct val *status = val_obj(a, "token", val_string(a, token), "expirationTimestamp",
                                        val_string(a, time_rfc3339(a, rq->now + seconds * 1000)));
     const struct val *spec =
