@@ -35,7 +35,7 @@ struct runtime {
     struct http_client *http;  /* for probes and hooks */
     struct forward *api_relay; /* pods reach the API through it */
     struct forward *api_relay_443;
-    char api_ip[16];           /* where pods reach the API */
+    char api_ip[16]; /* where pods reach the API */
     int api_port;
 
     struct local_pod *local; /* list, oldest first */
