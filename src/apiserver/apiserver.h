@@ -36,3 +36,8 @@ struct str apiserver_token(struct apiserver *server, struct arena *a, struct str
                            struct str account);
 /* PEM of the CA that signs the server's certificate: for the pods' ca.crt. */
 struct str apiserver_ca(const struct apiserver *server);
+
+/* What a create of this RayCluster (with its namespace) would store, defaults filled in; or, in full in ret_why and cut
+ * in err, why the API would refuse it, misspelt fields included. Needs no server. */
+int apiserver_examine(struct arena *a, const struct val *object, const struct val **ret,
+                      struct str *ret_why, struct err *err) MUST_USE;

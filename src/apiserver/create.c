@@ -135,6 +135,21 @@ const struct val *shape_object(struct api_request *rq, const struct val *object)
     return defaults_for(a, rq->resource, resource_stored(a, rq->resource, object));
 }
 
+int create_shape(struct api_request *rq, const struct val **object)
+{
+    const struct val *shaped = *object;
+    struct str name;
+    int rc = check_identity(rq, shaped);
+    if (rc == 0)
+        rc = decode_object(rq, &shaped);
+    if (rc == 0 && !val_path_str(shaped, "metadata.generateName").n)
+        rc = pick_name(rq, shaped, &name);
+    if (rc < 0)
+        return rc;
+    *object = shape_object(rq, without_status(rq, set_identity(rq, shaped)));
+    return 0;
+}
+
 int api_create(struct api_request *rq)
 {
     const struct val *object = rq->body;

@@ -331,10 +331,10 @@ static int flags(struct reader *r, size_t start, bool *ret_opens)
             *ret_opens = c == ':';
             if (r->at < r->text.n)
                 r->at++;
+            while (!ends && r->at < r->text.n && (peek(r, 0) & 0xc0) == 0x80)
+                r->at++;
             if (!ends)
-                return r->at >= r->text.n && c < 0
-                           ? refuse(r, "missing argument to repetition operator", STR("?"))
-                           : refuse(r, "invalid or unsupported Perl syntax", from(r, start));
+                return refuse(r, "invalid or unsupported Perl syntax", from(r, start));
             buf_add(&r->out, from(r, start));
             return 0;
         }
@@ -440,6 +440,36 @@ static int atom(struct reader *r)
     return 0;
 }
 
+/* ^, $, \b and their like match no text; PCRE2 repeats them only inside a group. */
+static size_t assertion_length(const struct reader *r)
+{
+    int c = peek(r, 0), next = peek(r, 1);
+    if (c == '^' || c == '$')
+        return 1;
+    return c == '\\' && next > 0 && strchr("AzbB", next) ? 2 : 0;
+}
+
+static bool is_repeated(const struct reader *r, size_t ahead)
+{
+    struct reader there = *r;
+    size_t n;
+    int low, high;
+    there.at += ahead;
+    int c = peek(&there, 0);
+    return c == '*' || c == '+' || c == '?' || (c == '{' && counts(&there, &n, &low, &high));
+}
+
+static int atom_or_assertion(struct reader *r)
+{
+    size_t n = assertion_length(r);
+    if (n == 0 || !is_repeated(r, n))
+        return atom(r);
+    buf_adds(&r->out, "(?:");
+    copy(r, n);
+    buf_addc(&r->out, ')');
+    return 0;
+}
+
 static int translate(struct reader *r)
 {
     struct repetition state = {0};
@@ -451,18 +481,19 @@ static int translate(struct reader *r)
                 return rc;
             continue;
         }
+        bool before = state.possible;
         state = (struct repetition){.possible = c != '|' && c != '('};
         if (c == '(') {
             size_t open = r->open_n;
             rc = group(r);
-            state.possible = rc == 0 && r->open_n == open; /* (?i) stands for nothing */
+            state.possible = before && r->open_n == open; /* (?i) stands for nothing */
         } else if (c == ')' && r->open_n == 0) {
             return refuse(r, "unexpected )", r->text);
         } else if (c == ')' || c == '|') {
             r->open_n -= c == ')';
             copy(r, 1);
         } else {
-            rc = atom(r);
+            rc = atom_or_assertion(r);
         }
         if (rc < 0)
             return rc;

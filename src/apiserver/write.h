@@ -41,6 +41,8 @@ size_t finalizer_count(const struct val *object);
 
 /* --- create.c: the resource's form of an object: pruned by its schema, with defaults. */
 const struct val *shape_object(struct api_request *rq, const struct val *object);
+/* create.c: up to the shape of what would be stored; asks neither store nor loop when it has a name. */
+int create_shape(struct api_request *rq, const struct val **object);
 
 /* --- update.c: the tail that update, patch and apply share. `object` is what shall be. WRITE_AGAIN: the
  * stored object is another one than `old` by now; nothing was written, begin anew with it. */

@@ -51,6 +51,8 @@ int cmd_next(struct cmd_args *args);
 
 /* "mobula VERB: text" (with the field's path when there is one) on stderr; the exit code. */
 int cmd_fail(const struct cmd_verb *verb, const struct err *err);
+/* The same with a text of any length. */
+int cmd_fail_text(const struct cmd_verb *verb, enum err_code code, const char *text);
 int cmd_usage_error(const struct cmd_verb *verb, const char *format, ...) PRINTF_LIKE(2, 3);
 void cmd_warn(const struct cmd_verb *verb, const char *format, ...) PRINTF_LIKE(2, 3);
 void cmd_print_help(const struct cmd_verb *verb);

@@ -37,6 +37,12 @@ int cmd_fail(const struct cmd_verb *verb, const struct err *err)
     return err_exit_code(err->code);
 }
 
+int cmd_fail_text(const struct cmd_verb *verb, enum err_code code, const char *text)
+{
+    say(verb, "", text);
+    return err_exit_code(code);
+}
+
 static void say_args(const struct cmd_verb *verb, const char *kind, const char *format,
                      va_list args)
 {

@@ -206,8 +206,41 @@ def test_render():
             stdin=page.replace("name: ado-ray-kuberay", "name: 1-ado-ray"))
 
 
+CLUSTER = """{apiVersion: ray.io/v1, kind: RayCluster, metadata: {name: c%s}, spec: {enableInTreeAutoscaling: true,
+headGroupSpec: {template: {spec: {containers: [{name: ray-head, image: "rayproject/ray:2.46.0"%s}]}}},
+workerGroupSpecs: [{groupName: lake, template: {spec: {containers: [{name: ray-worker, image: "rayproject/ray:2.46.0"}]}}}]}}
+"""
+
+
+def test_render_takes_what_the_api_takes():
+    plain = CLUSTER % ("", "")
+    done = run("render", "-f", "-", "-o", "json", stdin=plain)
+    items = json.loads(done.stdout)["items"] if done.returncode == 0 else []
+    check("render: bounds of a group that are left out are the definition's", len(items) == 6, done.stderr)
+    for name, fields, said in (
+            ("a wrong type", ", command: sleep", "command in body must be of type array"),
+            ("a misspelt key", ", resource: {}", 'unknown field "spec.headGroupSpec.template.spec.containers[0].resource"'),
+            ("a bad quantity", ", resources: {limits: {memory: 2GiB}}", "limits.memory in body should match")):
+        refuses("render of " + name, ["render", "-f", "-"], 2, said, stdin=CLUSTER % ("", fields))
+    refuses("render of an unknown version", ["render", "-f", "-"], 2, "no matches for kind",
+            stdin=plain.replace("ray.io/v1", "ray.io/v9"))
+    refuses("--autoscaler of an unknown kind", ["render", "--autoscaler", "both", "-f", "-"], 2, "ray or native", stdin=plain)
+
+    def heads(*more):
+        done = run("render", *more, "-f", "-", "-o", "json", stdin=plain)
+        return [i for i in json.loads(done.stdout)["items"] if i["kind"] == "Pod"][0]["spec"]["containers"]
+    check("render --autoscaler: Ray's own is a sidecar", len(heads("--autoscaler=ray")) == 2)
+    check("render --autoscaler: the native one is not", len(heads("--autoscaler=native")) == len(heads()) == 1)
+    done = run("render", "-f", "-", "-o", "json",
+               stdin=CLUSTER % (', annotations: {ray.io/enable-serve-service: "true"}', ""))
+    serve = [i for i in json.loads(done.stdout)["items"] if i["metadata"].get("name") == "c-serve-svc"]
+    check("render: a cluster's serve service takes all pods of the cluster, and names no protocol",
+          serve and serve[0]["spec"]["selector"] == {"ray.io/cluster": "c"}
+          and [sorted(p) for p in serve[0]["spec"]["ports"]] == [["name", "port"]], serve)
+
+
 for test in (test_help, test_unknown_words, test_up_checks, test_port_taken, test_nothing_runs, test_template,
-             test_template_errors, test_render):
+             test_template_errors, test_render, test_render_takes_what_the_api_takes):
     test()
 print("1..%d" % count)
 sys.exit(1 if failed else 0)

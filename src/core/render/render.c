@@ -295,7 +295,8 @@ int render_serve_service(struct arena *a, const struct raycluster *cluster, cons
     const struct val *ports = val_empty_array();
     for (size_t i = 0; i < list.n; i++)
         if (str_is(list.items[i].name, "serve") || str_starts(list.items[i].name, STR("serve-")))
-            ports = val_append(a, ports, port_value(a, &list.items[i]));
+            ports = val_append(a, ports,
+                               val_set(a, port_value(a, &list.items[i]), "appProtocol", NULL));
     if (!val_len(ports))
         return err_field(
             err, ERR_INVALID, "spec.headGroupSpec.template.spec.containers[0].ports",
@@ -306,8 +307,8 @@ int render_serve_service(struct arena *a, const struct raycluster *cluster, cons
         val_obj(a, "ray.io/originated-from-cr-name", val_string(a, cluster->name),
                 "ray.io/originated-from-crd", val_text(a, "RayCluster"), "ray.io/serve",
                 val_string(a, last_63(arena_strf(a, "%.*s-serve", STR_ARG(cluster->name)))));
-    const struct val *selector = val_obj(a, RAY_LABEL_CLUSTER, val_string(a, cluster->name),
-                                         "ray.io/serve", val_text(a, "true"));
+    /* Pods with label ray.io/serve are a RayService's: a cluster's own service takes all its pods. */
+    const struct val *selector = val_obj(a, RAY_LABEL_CLUSTER, val_string(a, cluster->name));
     struct str type = val_as_str(val_get(cluster->head.spec, "serviceType"));
     *ret = service(a, render_metadata(a, cluster, render_serve_service_name(a, cluster), labels),
                    val_obj(a, "ports", ports, "selector", selector, "type",
