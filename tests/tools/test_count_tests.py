@@ -16,6 +16,7 @@ TESTS = [  # result, output, (passed, failed), skips
     ("TIMEOUT", "ok 1 - a\n", (1, 1), []),
     ("OK", CMOCKA, (1, 0), ["b"]),
     ("OK", "ok 1 - a\nok 2 - full disk # SKIP no tmpfs\n", (1, 0), ["full disk: no tmpfs"]),
+    ("OK", "ok 1 - a\nok 2 # SKIP no node here\nok # SKIP\n", (1, 0), ["no node here", None]),
     ("SKIP", "1..0 # SKIP no kubectl here\n", (0, 0), ["no kubectl here"]),
     ("SKIP", "", (0, 0), [None]),
     ("OK", "[       OK ] a\nSKIP: pods as nobody: no namespaces\n", (1, 0), ["pods as nobody: no namespaces"]),
