@@ -14,3 +14,4 @@ const struct val *discovery_answer(struct apiserver *server, struct arena *a, st
                                    bool aggregated, bool *ret_aggregated);
 const struct val *openapi_v3_answer(struct apiserver *server, struct arena *a, struct str path);
 const struct val *openapi_v2_answer(struct apiserver *server, struct arena *a);
+void openapi_v2_protobuf(struct arena *a, struct buf *out);

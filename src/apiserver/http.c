@@ -58,10 +58,14 @@ static bool accept_read(struct str header, struct accept *ret)
     *ret = (struct accept){0};
     if (str_trim(header).n == 0)
         return true;
+    bool openapi_v2 = str_starts(header, STR("application/com.github.proto-openapi.spec.v2@"));
     while (header.n && str_split(&header, ',', &option)) {
-        if (read_accept_option(str_trim(option), ret))
+        if (read_accept_option(str_trim(option), ret)) {
+            ret->openapi_v2 = openapi_v2;
             return true;
+        }
     }
+    ret->openapi_v2 = openapi_v2;
     return false;
 }
 
@@ -335,6 +339,14 @@ static void answer_aggregated(struct http_exchange *x, const struct val *v)
     exchange_free(x);
 }
 
+static void answer_openapi_v2(struct http_exchange *x)
+{
+    struct buf text cleanup(buf_done) = BUF_INIT(API_MAX_ANSWER_BYTES);
+    openapi_v2_protobuf(x->arena, &text);
+    respond(x, 200, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf", &text);
+    exchange_free(x);
+}
+
 static const struct val *other_value(struct http_exchange *x, bool *ret_aggregated)
 {
     struct arena *a = x->arena;
@@ -370,6 +382,10 @@ static void answer_other(void *ctx)
     }
     if (str_is(path, "/metrics")) {
         answer_metrics(x);
+        return;
+    }
+    if (str_is(path, "/openapi/v2") && x->accept.openapi_v2) {
+        answer_openapi_v2(x);
         return;
     }
     const struct val *v = other_value(x, &aggregated);

@@ -12,6 +12,7 @@ enum accept_as { AS_OBJECT, AS_TABLE, AS_PARTIAL, AS_AGGREGATED };
 struct accept {
     enum accept_as as;
     bool yaml;
+    bool openapi_v2; /* /openapi/v2 as protobuf */
 };
 
 struct http_exchange {

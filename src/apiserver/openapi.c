@@ -330,3 +330,22 @@ const struct val *openapi_v2_answer(struct apiserver *server, struct arena *a)
     return val_obj(a, "swagger", val_text(a, "2.0"), "info", info(a), "paths", val_empty_object(),
                    "definitions", val_empty_object());
 }
+
+/* A text of less than 128 bytes as a protobuf field. */
+static void add_field(struct buf *out, char number, struct str text)
+{
+    buf_addc(out, (char)(number << 3 | 2));
+    buf_addc(out, (char)text.n);
+    buf_add(out, text);
+}
+
+/* The same document as a message of gnostic's openapi.v2: Document{swagger = 1, info = 2}, Info{title = 1,
+ * version = 2}. kubectl asks for it in this form only, and goes on without where a kind is not in it. */
+void openapi_v2_protobuf(struct arena *a, struct buf *out)
+{
+    struct buf about cleanup(buf_done) = BUF_INIT(120);
+    add_field(&about, 1, val_as_str(val_get(info(a), "title")));
+    add_field(&about, 2, val_as_str(val_get(info(a), "version")));
+    add_field(out, 1, STR("2.0"));
+    add_field(out, 2, buf_str(&about));
+}
