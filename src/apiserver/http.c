@@ -71,6 +71,9 @@ static bool accept_read(struct str header, struct accept *ret)
 
 /* --- answers */
 
+#define LIST_LONG_ITEMS  500
+#define LIST_PIECE_BYTES (64u << 10)
+
 static void respond(struct http_exchange *x, int status, const char *type, struct buf *text)
 {
     if (x->closed)
@@ -90,8 +93,55 @@ static void respond_text(struct http_exchange *x, int status, struct str text)
     exchange_free(x);
 }
 
+/* A long list as it is sent: the value, and the piece of its text that is on its way. */
+struct long_list {
+    struct val_json_cursor cursor;
+    struct buf piece;
+    size_t sent; /* of the piece */
+};
+
+static size_t pull_list(void *ctx, char *to, size_t max)
+{
+    struct long_list *l = ctx;
+    if (l->sent == l->piece.n) {
+        buf_cut(&l->piece, 0);
+        l->sent = 0;
+        if (val_print_json_some(&l->cursor, &l->piece, LIST_PIECE_BYTES) && l->cursor.over)
+            buf_addc(&l->piece, '\n');
+    }
+    size_t n = MIN_OF(max, l->piece.n - l->sent);
+    if (n)
+        memcpy(to, l->piece.p + l->sent, n);
+    l->sent += n;
+    return n;
+}
+
+static void list_sent(void *ctx)
+{
+    struct long_list *l = ctx;
+    buf_done(&l->piece);
+    val_unref(l->cursor.v);
+    free(l);
+}
+
+/* Thousands of objects are printed while they are sent: what is asked for at once by many takes no memory. */
+static bool send_long_list(struct http_exchange *x, int status, const struct val *v)
+{
+    if (x->closed || x->accept.yaml || val_json_longest_list(v) < LIST_LONG_ITEMS)
+        return false;
+    struct long_list *l = xcalloc(1, sizeof(*l));
+    l->cursor.v = val_ref(v);
+    l->piece = BUF_INIT(API_MAX_ANSWER_BYTES);
+    httpd_set_close(x->request, NULL, NULL);
+    httpd_add_header(x->request, "Cache-Control", "no-cache, private");
+    httpd_respond_pull(x->request, status, "application/json", pull_list, list_sent, l);
+    return true;
+}
+
 static void send_value(struct http_exchange *x, int status, const struct val *v)
 {
+    if (send_long_list(x, status, v))
+        return;
     struct buf text cleanup(buf_done) = BUF_INIT(API_MAX_ANSWER_BYTES);
     pace_allow();
     if (x->accept.yaml)

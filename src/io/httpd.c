@@ -20,6 +20,7 @@
 #include "base/vec.h"
 
 #define HTTPD_STREAM_BLOCK_BYTES  (16u << 10)
+#define HTTPD_PULL_BLOCK_BYTES    (64u << 10)
 #define HTTPD_MAX_DISCARDED_BYTES (64u << 20) /* read on to the end, so that the answer arrives */
 #define HTTPD_HALF_CLOSED_MS      500
 /* The daemon asks to be called at once as long as a TLS handshake is not over, however long the client
@@ -446,6 +447,38 @@ void httpd_respond_buf(struct httpd_request *r, int status, const char *content_
     answer(r, status, content_type, response);
 }
 
+struct puller {
+    struct httpd *server;
+    httpd_pull_fn pull;
+    loop_fn done;
+    void *ctx;
+};
+
+static ssize_t on_pull(void *cls, uint64_t pos, char *to, size_t max)
+{
+    struct puller *p = cls;
+    p->server->idle_calls = 0; /* it is at work: not to be slowed down */
+    size_t n = p->pull(p->ctx, to, max);
+    return n ? (ssize_t)n : MHD_CONTENT_READER_END_OF_STREAM;
+}
+
+static void on_pulled(void *cls)
+{
+    struct puller *p = cls;
+    p->done(p->ctx);
+    free(p);
+}
+
+void httpd_respond_pull(struct httpd_request *r, int status, const char *content_type,
+                        httpd_pull_fn pull, loop_fn done, void *ctx)
+{
+    struct puller *p = xcalloc(1, sizeof(*p));
+    *p = (struct puller){r->server, pull, done, ctx};
+    answer(r, status, content_type,
+           MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, HTTPD_PULL_BLOCK_BYTES, on_pull, p,
+                                             on_pulled));
+}
+
 struct httpd_bytes *httpd_bytes_new(struct str text)
 {
     struct httpd_bytes *bytes = xmalloc(sizeof(*bytes) + text.n);
@@ -489,8 +522,10 @@ static ssize_t on_read(void *cls, uint64_t pos, char *to, size_t max)
     if (r->cut)
         return MHD_CONTENT_READER_END_OF_STREAM;
     size_t taken = take_pieces(r, to, max);
-    if (taken > 0)
+    if (taken > 0) {
+        r->server->idle_calls = 0;
         return (ssize_t)taken;
+    }
     if (r->ended)
         return MHD_CONTENT_READER_END_OF_STREAM;
     suspend(r);

@@ -68,6 +68,12 @@ void httpd_respond(struct httpd_request *request, int status, const char *conten
 void httpd_respond_buf(struct httpd_request *request, int status, const char *content_type,
                        struct buf *body);
 
+/* A body that is made while it is sent, in chunks. `pull` writes at most max bytes, 0 at the end; `done` is called
+ * once, when the answer is sent or its connection gone, whatever became of the request. */
+typedef size_t (*httpd_pull_fn)(void *ctx, char *to, size_t max);
+void httpd_respond_pull(struct httpd_request *request, int status, const char *content_type,
+                        httpd_pull_fn pull, loop_fn done, void *ctx);
+
 /* Bytes that several streams hold at once; encoded once. */
 struct httpd_bytes {
     size_t refs, n;

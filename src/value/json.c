@@ -226,6 +226,63 @@ void val_print_json(const struct val *v, struct buf *out)
     compact(v, out);
 }
 
+/* --- compact, piece by piece */
+
+/* The member that is the longest list; v->n when there is none. */
+static size_t longest_list(const struct val *v)
+{
+    size_t best = v->n, longest = 0;
+    for (size_t i = 0; i < v->n; i++) {
+        const struct val *member = val_members(v)[i];
+        if (val_is(member, VAL_ARRAY) && member->n > longest) {
+            longest = member->n;
+            best = i;
+        }
+    }
+    return best;
+}
+
+size_t val_json_longest_list(const struct val *v)
+{
+    size_t at = val_is(v, VAL_OBJECT) ? longest_list(v) : 0;
+    return val_is(v, VAL_OBJECT) && at < v->n ? val_members(v)[at]->n : 0;
+}
+
+static void some_members(const struct val *v, size_t from, size_t to, struct buf *out)
+{
+    const struct val *const *keys = val_items(val_keys(v));
+    for (size_t i = from; i < to; i++) {
+        compact_string(keys[i], i ? ',' : '{', ':', out);
+        compact(val_members(v)[i], out);
+    }
+}
+
+bool val_print_json_some(struct val_json_cursor *c, struct buf *out, size_t enough)
+{
+    const struct val *v = c->v;
+    size_t at = longest_list(v), from = out->n;
+    const struct val *list = at < v->n ? val_members(v)[at] : NULL;
+    if (c->over)
+        return false;
+    INVARIANT(list);
+    if (!c->begun) {
+        some_members(v, 0, at, out);
+        compact_string(val_items(val_keys(v))[at], at ? ',' : '{', ':', out);
+    }
+    for (; c->item < list->n && out->n - from < enough && !out->failed; c->item++) {
+        buf_addc(out, c->item ? ',' : '[');
+        compact(val_items(list)[c->item], out);
+    }
+    c->begun = true;
+    c->over = c->item == list->n;
+    if (c->over) {
+        buf_addc(out, ']');
+        some_members(v, at + 1, v->n, out);
+        buf_addc(out, '}');
+    }
+    return true;
+}
+
 /* --- how many bytes that are */
 
 static size_t string_bytes(struct str s)

@@ -143,7 +143,16 @@ struct val_texts { /* a vector (base/vec.h) with a name */
     size_t n, size;
 };
 void val_json_repeats(struct arena *a, struct str text, struct val_texts *ret);
-void val_print_json(const struct val *v, struct buf *out);        /* compact, keys sorted, no \/ */
+void val_print_json(const struct val *v, struct buf *out); /* compact, keys sorted, no \/ */
+/* The same text piece by piece, for objects that hold one long list: each call adds at least `enough` bytes, or
+ * all that is left; false once nothing is. Start with {.v = v}; v is held by the caller. */
+struct val_json_cursor {
+    const struct val *v;
+    size_t item;
+    bool begun, over;
+};
+bool val_print_json_some(struct val_json_cursor *cursor, struct buf *out, size_t enough);
+size_t val_json_longest_list(const struct val *v); /* items of an object's longest list; else 0 */
 void val_print_json_pretty(const struct val *v, struct buf *out); /* 4 spaces, as kubectl -o json */
 struct str val_json(struct arena *a, const struct val *v);        /* compact, in the arena */
 size_t

@@ -19,7 +19,25 @@ struct fixture {
     struct httpd_request *held; /* a request or stream without an end yet */
     char body_text[MAX_BODY + 1];
     int closed, handled;
+    size_t pulled; /* bytes of /pull so far */
+    int pulls_done;
 };
+
+#define PULL_BYTES (4u << 20)
+
+static size_t pull(void *ctx, char *to, size_t max)
+{
+    struct fixture *f = ctx;
+    size_t n = MIN_OF(max, PULL_BYTES - f->pulled);
+    memset(to, 'x', n);
+    f->pulled += n;
+    return n;
+}
+
+static void pull_done(void *ctx)
+{
+    ((struct fixture *)ctx)->pulls_done++;
+}
 
 static void on_close(void *ctx)
 {
@@ -39,6 +57,11 @@ static void handle(void *ctx, struct httpd_request *r)
         httpd_set_close(r, on_close, f);
         if (str_starts(uri, STR("/stream")))
             httpd_stream_begin(r, 200, "text/plain");
+        return;
+    }
+    if (str_starts(uri, STR("/pull"))) {
+        f->pulled = 0;
+        httpd_respond_pull(r, 200, "text/plain", pull, pull_done, f);
         return;
     }
     httpd_respond(r, 200, "text/plain", uri);
@@ -145,6 +168,45 @@ static void test_stream(void **state)
     close(fd);
 }
 
+/* Counts what comes until the last chunk or, when `enough`, so many bytes. */
+static size_t count_x(struct fixture *f, int fd, size_t enough)
+{
+    static char got[1 << 16];
+    size_t n = 0;
+    for (int i = 0; i < 20000 && n < enough; i++) {
+        loop_turn(f->loop, 1);
+        ssize_t more = read(fd, got, sizeof(got));
+        for (ssize_t k = 0; k < more; k++)
+            n += got[k] == 'x';
+        if (more > 4 && memcmp(got + more - 5, "0\r\n\r\n", 5) == 0)
+            break;
+    }
+    return n;
+}
+
+static void ask_again(int fd, const char *text)
+{
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+}
+
+/* A body that is made while it is sent: whole, on a connection that goes on; and cut by its reader. */
+static void test_pulled_body(void **state)
+{
+    struct fixture *f = *state;
+    int fd = dial(f, "GET /pull HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_int_equal(count_x(f, fd, SIZE_MAX), PULL_BYTES + 1); /* one in "text" of the header */
+    spin(f, 5);
+    assert_int_equal(f->pulls_done, 1);
+    ask_again(fd, "GET /again HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_true(expect(f, fd, "/again"));
+    ask_again(fd, "GET /pull HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_true(count_x(f, fd, 1000) >= 1000);
+    close(fd);
+    spin(f, 20);
+    assert_int_equal(f->pulls_done, 2);
+    assert_true(f->pulled < PULL_BYTES);
+}
+
 static void test_client_goes_away(void **state)
 {
     struct fixture *f = *state;
@@ -231,14 +293,9 @@ static void test_free_ends_everything(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_answers),
-        CASE(test_late_answer),
-        CASE(test_stream),
-        CASE(test_client_goes_away),
-        CASE(test_ceilings),
-        CASE(test_port_is_taken),
-        CASE(test_slow_reader_is_cut),
-        CASE(test_free_ends_everything),
+        CASE(test_answers),       CASE(test_late_answer),        CASE(test_stream),
+        CASE(test_pulled_body),   CASE(test_client_goes_away),   CASE(test_ceilings),
+        CASE(test_port_is_taken), CASE(test_slow_reader_is_cut), CASE(test_free_ends_everything),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
