@@ -119,6 +119,12 @@ static void on_event(void *ctx, enum kube_event event, const struct val *object,
     httpd_stream_cut(s->x->request); /* on_gone follows */
 }
 
+static bool is_full(void *ctx)
+{
+    const struct stream *s = ctx;
+    return httpd_stream_pending(s->x->request) > API_MAX_WATCH_PENDING;
+}
+
 static void end_stream(void *ctx)
 {
     struct stream *s = ctx;
@@ -174,6 +180,7 @@ static int prepare(struct http_exchange *x)
 void http_watch(struct http_exchange *x)
 {
     struct watch_options options = {
+        .is_full = is_full,
         .bookmarks = api_param_true(&x->rq, "allowWatchBookmarks"),
         .initial_events = api_param_true(&x->rq, "sendInitialEvents"),
     };

@@ -18,7 +18,7 @@ struct told {
     enum kube_event event;          /* of a change: ADDED, or DELETED where the object went */
     const struct val *object, *old; /* own references, storage form; NULL for a bookmark */
     uint64_t revision;
-    bool is_change, initial_end;
+    bool is_change, is_first, initial_end; /* is_first: was there when the watch began */
 };
 
 struct watcher {
@@ -29,10 +29,12 @@ struct watcher {
     struct api_select select;
     struct arena *arena;
     watcher_event_fn event;
+    bool (*is_full)(void *ctx);
     loop_fn end;
     void *ctx;
     VEC(struct told) queue;
     size_t first;      /* of the queue that was not sent */
+    size_t firsts;     /* is_first, not sent */
     uint64_t revision; /* sent up to here */
     bool bookmarks, over, dead;
 };
@@ -40,7 +42,7 @@ struct watcher {
 struct watch_hub {
     struct apiserver *server;
     struct watcher *first;
-    struct loop_timer *timer;
+    struct loop_timer *timer, *wait; /* wait: until a client has read */
     struct arena *scratch;
     size_t n;
     bool drain_deferred, draining, dead;
@@ -77,7 +79,7 @@ static void forget_queue(struct watcher *w)
 {
     for (size_t i = w->first; i < w->queue.n; i++)
         told_done(&w->queue.items[i]);
-    w->queue.n = w->first = 0;
+    w->queue.n = w->first = w->firsts = 0;
 }
 
 static const struct val *with_revision(struct arena *a, const struct val *object, uint64_t revision)
@@ -86,7 +88,7 @@ static const struct val *with_revision(struct arena *a, const struct val *object
                         val_textf(a, "%llu", (unsigned long long)revision));
 }
 
-static void tell_change(struct watcher *w, const struct store_event *e)
+static void tell_change(struct watcher *w, const struct store_event *e, bool is_first)
 {
     if (w->over || !str_is(e->table, w->resource->table) || (w->ns.n && !str_eq(w->ns, e->ns)))
         return;
@@ -94,9 +96,15 @@ static void tell_change(struct watcher *w, const struct store_event *e)
                         .object = val_ref(e->value),
                         .old = val_ref(e->old),
                         .revision = e->revision,
-                        .is_change = true};
+                        .is_change = true,
+                        .is_first = is_first};
+    w->firsts += is_first;
     vec_push(&w->queue, NULL, told);
     drain_soon(w->hub);
+    if (w->firsts > 0 && w->queue.n - w->first - w->firsts > API_MAX_WATCH_BEHIND) {
+        forget_queue(w); /* too slow for the first events: the client comes again */
+        w->over = true;
+    }
 }
 
 /* What a change is to this watcher; false: nothing. */
@@ -118,7 +126,7 @@ void watch_hub_event(struct watch_hub *hub, const struct store_event *event)
 {
     for (struct watcher *w = hub->first; w; w = w->next) {
         if (!w->dead)
-            tell_change(w, event);
+            tell_change(w, event, false);
     }
 }
 
@@ -165,13 +173,32 @@ static void deliver(struct watcher *w, const struct told *told)
     w->event(w->ctx, event, shown, told->revision);
 }
 
+static void on_waited(void *ctx)
+{
+    struct watch_hub *hub = ctx;
+    hub->wait = NULL;
+    drain_soon(hub);
+}
+
+static void wait_a_little(struct watch_hub *hub)
+{
+    if (!hub->wait)
+        hub->wait = loop_after(hub->server->loop, API_WATCH_WAIT_MS, on_waited, hub);
+}
+
 /* False: the slice is over before the queue is. */
 static bool drain_watcher(struct watcher *w, int64_t until)
 {
     while (w->first < w->queue.n && !w->dead) {
+        struct told told = w->queue.items[w->first];
         if (pace.left < until)
             return false;
-        struct told told = w->queue.items[w->first++];
+        if (told.is_first && w->is_full && w->is_full(w->ctx)) {
+            wait_a_little(w->hub);
+            return true;
+        }
+        w->first++;
+        w->firsts -= told.is_first;
         pace_step();
         deliver(w, &told);
         told_done(&told);
@@ -238,7 +265,7 @@ static void tell_everything(struct watcher *w)
                                 .table = str_of(w->resource->table),
                                 .ns = range.items[i]->ns,
                                 .value = range.items[i]->value};
-        tell_change(w, &e);
+        tell_change(w, &e, true);
     }
 }
 
@@ -265,7 +292,7 @@ static void tell_since(struct watcher *w, uint64_t since)
         return;
     }
     for (; i < store_history_count(store); i++)
-        tell_change(w, store_event_at(store, i));
+        tell_change(w, store_event_at(store, i), false);
 }
 
 int watcher_new(struct api_request *rq, const struct watch_options *options, watcher_event_fn event,
@@ -304,6 +331,7 @@ int watcher_new(struct api_request *rq, const struct watch_options *options, wat
                           .select = select,
                           .arena = arena,
                           .event = event,
+                          .is_full = options->is_full,
                           .end = end,
                           .ctx = ctx,
                           .bookmarks = options->bookmarks};
@@ -357,6 +385,7 @@ struct watch_hub *watch_hub_free(struct watch_hub *hub)
     if (!hub)
         return NULL;
     loop_timer_free(hub->timer);
+    hub->wait = loop_timer_free(hub->wait);
     while (hub->first)
         watcher_destroy(hub->first);
     arena_free(hub->scratch);

@@ -5,6 +5,7 @@
 
 #include "base/base64.h"
 #include "base/err.h"
+#include "base/hash.h"
 #include "base/map.h"
 #include "base/rng.h"
 #include "base/timefmt.h"
@@ -114,6 +115,38 @@ static void arenas_run_deferred_work(void **state)
     assert_int_equal(seen.n, 2);
     assert_null(arena_free(NULL));
     vec_done(&seen);
+}
+
+static void hashes_have_a_secret(void **state)
+{
+    uint64_t kept[2] = {hash_secret[0], hash_secret[1]};
+    uint64_t one = hash_keyed(STR("metadata")), other = hash_keyed(STR("metadat")), changed;
+    assert_int_not_equal(one, other);
+    assert_int_equal(one, hash_keyed(STR("metadata")));
+    hash_secret[1] ^= 1;
+    changed = hash_keyed(STR("metadata"));
+    hash_secret[1] = kept[1];
+    assert_int_not_equal(one, changed);
+}
+
+static void maps_are_walked_in_order(void **state)
+{
+    static const char *const keys[] = {"z", "a", "m", "b", "y"};
+    struct map m = {0};
+    struct str key;
+    size_t cursor = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+        map_set(&m, str_of(keys[i]), &m);
+    map_remove(&m, STR("z"));
+    map_remove(&m, STR("m"));
+    map_set(&m, STR("z"), &m);
+    static const char *const left[] = {"a", "b", "y", "z"};
+    for (size_t i = 0; i < ARRAY_SIZE(left); i++) {
+        assert_true(map_next(&m, &cursor, &key, NULL));
+        assert_true(str_is(key, left[i]));
+    }
+    assert_false(map_next(&m, &cursor, NULL, NULL));
+    map_done(&m);
 }
 
 static void maps_hold_what_was_put_in(void **state)
@@ -283,6 +316,8 @@ int main(void)
                                        cmocka_unit_test(buffers_keep_their_ceiling),
                                        cmocka_unit_test(arenas_run_deferred_work),
                                        cmocka_unit_test(maps_hold_what_was_put_in),
+                                       cmocka_unit_test(maps_are_walked_in_order),
+                                       cmocka_unit_test(hashes_have_a_secret),
                                        cmocka_unit_test(errors_say_where),
                                        cmocka_unit_test(times_print_and_read),
                                        cmocka_unit_test(dice_repeat),

@@ -5,6 +5,7 @@
 #include <cmocka.h>
 #include <signal.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 struct trace {
@@ -179,12 +180,45 @@ static void test_signals(void **state)
     loop_free(loop);
 }
 
+static void work_for_a_while(void *ctx)
+{
+    struct timespec spent;
+    int64_t until_us = 0, at_us;
+    do { /* CPU time of this thread: waiting for others does not count */
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+        at_us = (int64_t)spent.tv_sec * 1000000 + spent.tv_nsec / 1000;
+        until_us = until_us ? until_us : at_us + 20000;
+    } while (at_us < until_us);
+}
+
+static void nothing(void *ctx)
+{
+}
+
+static void test_longest_turn(void **state)
+{
+    struct loop *loop = loop_new_uv();
+    struct loop_timer *alive = loop_every(loop, 1000, nothing, NULL);
+    loop_turn(loop, 0);
+    (void)loop_longest_turn_us(loop, true);
+    loop_defer(loop, work_for_a_while, NULL);
+    for (int i = 0; i < 3; i++)
+        loop_turn(loop, 0);
+    assert_true(loop_longest_turn_us(loop, true) >= 20000);
+    loop_turn(loop, 0);
+    loop_turn(loop, 0);
+    assert_true(loop_longest_turn_us(loop, false) < 20000);
+    loop_timer_free(alive);
+    loop_free(loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order),           cmocka_unit_test(test_equal_times_keep_their_order),
         cmocka_unit_test(test_sim_dice_repeat), cmocka_unit_test(test_work),
         cmocka_unit_test(test_descriptors),     cmocka_unit_test(test_signals),
+        cmocka_unit_test(test_longest_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
