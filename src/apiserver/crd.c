@@ -123,6 +123,8 @@ void crd_validate(struct api_request *rq, const struct val *crd, const struct va
     if (taken)
         cause_forbidden(causes, STR("spec.names"), "this resource is built in");
     check_versions(val_path(crd, "spec.versions"), causes);
+    if (val_path(old, "spec.versions") != val_path(crd, "spec.versions"))
+        crd_check_schemas(rq, val_path(crd, "spec.versions"), causes);
     check_unchanged(crd, old, causes);
 }
 

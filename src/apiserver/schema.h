@@ -32,5 +32,8 @@ const struct val *crd_prepare(struct api_request *rq,
                               const struct val *crd); /* names, conditions */
 void crd_validate(struct api_request *rq, const struct val *crd, const struct val *old,
                   struct api_causes *causes);
+/* crd_schema.c: what the versions' schemas may be; warns of rules that are not evaluated. */
+void crd_check_schemas(struct api_request *rq, const struct val *versions,
+                       struct api_causes *causes);
 int crd_install_built_in(struct apiserver *server, struct err *err);
 extern const char crd_raycluster_yaml[];

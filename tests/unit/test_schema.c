@@ -214,6 +214,61 @@ static void test_stopped(void **state)
     arena_free(a);
 }
 
+/* --- what a schema may be: of x, in a definition with one version */
+
+#define X "spec.validation.openAPIV3Schema.properties[x]"
+static const struct {
+    const char *schema, *said, *warned;
+} definitions[] = {
+    {"{type: string, pattern: '^a+$'}", "", ""},
+    {"{type: string, pattern: '('}",
+     X
+     ".pattern: Invalid value: \"(\": must be a valid regular expression, but isn't: error parsing "
+     "regexp: missing closing ): `(`\n",
+     ""},
+    {"{properties: {a: {type: string}}}",
+     X ".type: Required value: must not be empty for specified object fields\n", ""},
+    {"{type: array}", X ".items: Required value: must be specified\n", ""},
+    {"{type: array, uniqueItems: true, items: {type: string}}",
+     X ".uniqueItems: Forbidden: uniqueItems cannot be set to true since the runtime complexity "
+       "becomes quadratic\n",
+     ""},
+    {"{type: string, anyOf: [{type: string}]}",
+     X ".anyOf[0].type: Forbidden: must be empty to be structural\n", ""},
+    {"{x-kubernetes-int-or-string: true, anyOf: [{type: integer}, {type: string}]}", "", ""},
+    {"{type: object, anyOf: [{properties: {a: {minimum: 1}}}]}",
+     X ".properties[a]: Required value: because it is defined in " X ".anyOf[0].properties[a]\n",
+     ""},
+    {"{type: array, x-kubernetes-list-type: map, x-kubernetes-list-map-keys: [k], items: {type: "
+     "object, properties: {k: {type: string}}}}",
+     X ".items.properties[k].default: Required value: this property is in "
+       "x-kubernetes-list-map-keys, "
+       "so it must have a default or be a required property\n",
+     ""},
+    {"{type: integer, x-kubernetes-validations: [{rule: 'self > 3'}]}", "",
+     X ".x-kubernetes-validations[0]: this rule is not evaluated by this server"},
+    {"{type: string, x-kubernetes-validations: [{rule: self == oldSelf}]}", "", ""},
+};
+
+static void test_definitions(void **state)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(definitions); i++) {
+        struct arena *a = arena_new();
+        struct api_causes causes = {.arena = a};
+        struct api_request rq = {.arena = a};
+        const struct val *schema = val_obj(a, "type", val_text(a, "object"), "properties",
+                                           val_obj(a, "x", yaml(a, definitions[i].schema)));
+        const struct val *version =
+            val_obj(a, "name", val_text(a, "v1"), "schema", val_obj(a, "openAPIV3Schema", schema));
+        crd_check_schemas(&rq, val_array(a, &version, 1), &causes);
+        assert_string_equal(arena_c(a, said(a, &causes)), definitions[i].said);
+        assert_int_equal(rq.warnings.n, definitions[i].warned[0] != 0);
+        if (rq.warnings.n)
+            assert_string_equal(arena_c(a, rq.warnings.items[0]), definitions[i].warned);
+        arena_free(a);
+    }
+}
+
 /* --- formats */
 
 static const struct {
@@ -262,7 +317,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sentences),        cmocka_unit_test(test_patterns),
         cmocka_unit_test(test_refused_patterns), cmocka_unit_test(test_stopped),
-        cmocka_unit_test(test_formats),
+        cmocka_unit_test(test_formats),          cmocka_unit_test(test_definitions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
