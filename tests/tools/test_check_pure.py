@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """tools/check-pure finds what it is for, and fails where it cannot look. TAP."""
+import os
 import pathlib
 import subprocess
 import sys
@@ -31,8 +32,9 @@ def build(where: pathlib.Path, bodies):
         subprocess.run(["ar", "rcs", archive, archive.with_suffix(".o")], check=True)
 
 
-def run(where):
-    return subprocess.run([sys.executable, ROOT / "tools/check-pure", where], capture_output=True, text=True)
+def run(where, **env):
+    return subprocess.run([sys.executable, ROOT / "tools/check-pure", where], capture_output=True, text=True,
+                          env=dict(os.environ, **env))
 
 
 def main():
@@ -56,6 +58,8 @@ def main():
         build(where, {"libvalue.a": "int libkube_own(void); int f(void); int f(void) { return libkube_own(); }"})
         check("a higher library's function is found", run(where).returncode == 1)
         build(where, {})
+        done = run(where, PATH="/nonexistent")
+        check("without nm it fails, and says so", done.returncode == 1 and "nm cannot be run" in done.stderr, done.stderr)
         (where / "src/core/libcore.a").unlink()
         check("a missing archive is a failure", run(where).returncode != 0)
         build(where, {})
