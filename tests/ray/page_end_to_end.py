@@ -68,9 +68,10 @@ class World:
             raise RuntimeError(f"mobula {' '.join(map(str, words))}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
 
-    def up(self, *more):
-        return self.mobula("up", "--state", self.state, "--detach", "-f", VALUES, "--idle-timeout", "10s", *LEAN,
-                           "--dashboard-port", str(self.dashboard_port), "--client-port", "0", "--gcs-port", "0", *more)
+    def up(self, *more, check_rc=True):
+        """Never without ports of its own: the defaults may be somebody else's."""
+        return self.mobula("up", "--state", self.state, "--detach", "--dashboard-port", str(self.dashboard_port),
+                           "--client-port", "0", "--gcs-port", "0", *LEAN, *more, check_rc=check_rc)
 
     def kubectl(self, *words, timeout=60):
         return subprocess.run([self.kubectl_path, "--kubeconfig", self.state / "kubeconfig", *words],
@@ -214,7 +215,7 @@ def killed_and_back(w, cluster):
     os.kill(pid, signal.SIGKILL)
     left = until(20, lambda: not processes_of(w.state))
     check("kill -9 of the supervisor leaves no process", left, "\n".join(processes_of(w.state)))
-    w.mobula("up", "--state", w.state, "--detach", *LEAN)
+    w.up()
     back = w.get("raycluster", CLUSTER)
     check("up again brings the same RayCluster back", back and back["metadata"]["uid"] == cluster["metadata"]["uid"])
     ready = until(240, lambda: len(w.ready_pods("headgroup")) == 1 and len(w.ready_pods("cpuWG")) == 1)
