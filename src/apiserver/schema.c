@@ -92,10 +92,23 @@ struct defaulting {
     const struct val *schema, *properties;
 };
 
+/* A null that may be none: its default, or NULL. */
+static const struct val *without_null(const struct val *schema, const struct val *v)
+{
+    bool wrong = val_is(v, VAL_NULL) && !val_is_true(val_get(schema, "nullable"));
+    return wrong ? val_get(schema, "default") : v;
+}
+
+/* Of members, nulls without a default go; among items they stay, for validation to see. */
 static const struct val *default_part(void *ctx, struct str key, size_t i, const struct val *v)
 {
     const struct defaulting *here = ctx;
-    return val_gets(here->properties, key) ? v : schema_default(here->a, here->schema, v);
+    if (key.p && val_gets(here->properties, key))
+        return v;
+    const struct val *part = without_null(here->schema, v);
+    if (!part)
+        return key.p ? NULL : v;
+    return schema_default(here->a, here->schema, part);
 }
 
 static const struct val *default_properties(struct arena *a, const struct val *properties,
@@ -105,9 +118,8 @@ static const struct val *default_properties(struct arena *a, const struct val *p
     for (size_t i = 0; i < val_len(properties); i++) {
         struct str key = val_key_at(properties, i);
         const struct val *inner = val_member_at(properties, i), *member = val_gets(v, key);
-        const struct val *value = val_get(inner, "default");
-        bool null = val_is(member, VAL_NULL) && !val_is_true(val_get(inner, "nullable"));
-        struct val_member change = {key, !member || (null && value) ? value : null ? NULL : member};
+        struct val_member change = {key, member ? without_null(inner, member)
+                                                : val_get(inner, "default")};
         if (change.value)
             change.value = schema_default(a, inner, change.value);
         if (change.value != member)

@@ -126,6 +126,23 @@ static void test_sentences(void **state)
     patterns_free(patterns);
 }
 
+/* Nulls that may not be null: a default takes their place, or they go. */
+static void test_nulls(void **state)
+{
+    struct arena *a = arena_new();
+    const struct val *schema = yaml(
+        a,
+        "{type: object, properties: {a: {type: string}, b: {type: string, default: d}, c: {type: "
+        "string, nullable: true}, m: {type: object, additionalProperties: {type: string}}, l: "
+        "{type: "
+        "array, items: {type: string}}, k: {type: array, items: {type: integer, default: 4}}}}");
+    const struct val *given =
+        yaml(a, "{a: null, b: null, c: null, m: {p: null, q: r}, l: [null, s], k: [null, 5]}");
+    assert_ptr_equal(schema_default(a, schema, given),
+                     yaml(a, "{b: d, c: null, m: {q: r}, l: [null, s], k: [4, 5]}"));
+    arena_free(a);
+}
+
 /* --- patterns */
 
 static const struct {
@@ -315,9 +332,10 @@ static void test_formats(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sentences),        cmocka_unit_test(test_patterns),
-        cmocka_unit_test(test_refused_patterns), cmocka_unit_test(test_stopped),
-        cmocka_unit_test(test_formats),          cmocka_unit_test(test_definitions),
+        cmocka_unit_test(test_sentences),   cmocka_unit_test(test_nulls),
+        cmocka_unit_test(test_patterns),    cmocka_unit_test(test_refused_patterns),
+        cmocka_unit_test(test_stopped),     cmocka_unit_test(test_formats),
+        cmocka_unit_test(test_definitions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
