@@ -9,6 +9,7 @@ struct review {
     struct arena *a;
     struct api_causes *causes;
     VEC(struct str) unknown_rules; /* not evaluated here: where they stand */
+    bool from_root; /* whose anyOf and its like may only name fields that the schema has */
 };
 
 enum level { LEVEL_ROOT, LEVEL_ITEM, LEVEL_FIELD };
@@ -55,6 +56,9 @@ static void check_type(struct review *r, const struct val *schema, const struct 
         is_known = is_known || str_is(val_as_str(type), types[i]);
         list = val_append(r->a, list, val_text(r->a, types[i]));
     }
+    if (str_is(val_as_str(type), "null"))
+        cause_forbidden(r->causes, path_of(r, at, "type"),
+                        "type cannot be set to null, use nullable as an alternative");
     if (!is_known)
         cause_unsupported(r->causes, path_of(r, at, "type"), type, list);
     else if (level == LEVEL_ROOT && val_len(type) && !str_is(val_as_str(type), "object"))
@@ -190,7 +194,7 @@ static void check_nested_members(struct review *r, const struct val *nested,
         struct str key = val_key_at(properties, i);
         struct schema_at below = {.up = &list, .key = key, .bracketed = true};
         struct schema_at outside = {.up = &outer_list, .key = key, .bracketed = true};
-        if (!val_gets(there, key))
+        if (r->from_root && !val_gets(there, key))
             cause_required(
                 r->causes, path_of(r, &outside, NULL),
                 arena_strf(r->a, "because it is defined in %.*s", STR_ARG(path_of(r, &below, NULL)))
@@ -266,6 +270,7 @@ static void check(struct review *r, const struct val *schema, const struct schem
     check_list(r, schema, at);
     check_pattern(r, schema, at);
     check_rules(r, schema, at);
+    r->from_root = level == LEVEL_ROOT;
     check_junctors(r, schema, schema, at, at);
     struct schema_at list = {.up = at, .key = STR("properties")};
     for (size_t i = 0; i < val_len(properties); i++) {

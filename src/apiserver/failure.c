@@ -200,7 +200,11 @@ static struct str shown(struct arena *a, const struct val *value)
     bool is_long = val_is(value, VAL_STRING) && val_len(value) > SHOWN_MAX_BYTES / 2;
     if (is_long)
         value = val_string(a, str_sub(val_as_str(value), 0, SHOWN_MAX_BYTES / 2));
-    val_print_json(value, &text);
+    double d = val_as_double(value, 0.5);
+    if (val_is(value, VAL_FLOAT) && d == (double)val_as_int(value, INT64_MIN))
+        buf_addf(&text, "%.0f", d);
+    else
+        val_print_json(value, &text);
     return arena_strf(a, "%s%s", buf_c(&text), is_long || text.failed ? "..." : "");
 }
 
@@ -272,9 +276,9 @@ void cause_too_many(struct api_causes *c, struct str field, size_t n, int64_t mo
 {
     if (is_full(c))
         return;
-    cause_add(
-        c, "FieldValueTooMany", field,
-        arena_strf(c->arena, "Too many: %zu: must have at most %lld items", n, (long long)most));
+    cause_add(c, "FieldValueTooMany", field,
+              arena_strf(c->arena, "Too many: %zu: must have at most %lld item%s", n,
+                         (long long)most, most == 1 ? "" : "s"));
 }
 
 void cause_unsupported(struct api_causes *c, struct str field, const struct val *value,

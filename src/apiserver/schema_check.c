@@ -369,7 +369,7 @@ static void check_multiple(struct schema_check *c, const struct val *schema, con
     if (factor <= 0) {
         if (is_told(c))
             cause_invalid(
-                c->causes, field_name(c, at), given,
+                c->causes, field_name(c, at), val_int(c->a, (int64_t)factor),
                 arena_strf(c->a, "factor MultipleOf declared for %.*s must be positive: %.*s",
                            STR_ARG(schema_path(c->a, at)), STR_ARG(limit_text(c, v, factor)))
                     .p);
@@ -494,7 +494,10 @@ static void check_enum(struct schema_check *c, const struct val *schema, const s
         const struct val *one = val_at(allowed, i);
         bool numbers = (val_is(one, VAL_INT) || val_is(one, VAL_FLOAT)) &&
                        (val_is(v, VAL_INT) || val_is(v, VAL_FLOAT));
-        if (one == v || (numbers && val_as_double(one, 0) == val_as_double(v, 1)))
+        double given = val_as_double(v, 1); /* cut to the kind of the allowed one, as Go does */
+        if (val_is(one, VAL_INT))
+            given = trunc(given);
+        if (one == v || (numbers && val_as_double(one, 0) == given))
             return;
     }
     if (!is_told(c))
