@@ -145,14 +145,37 @@ static void vacuum(struct journal *j, int64_t pages)
     j->allocated = 0;                           /* cut off with them */
 }
 
+static void checkpoint_now(struct journal *j)
+{
+    atomic_store(&j->checkpoint_ends, true);
+    journal_checkpoint_rest(j);
+}
+
+/* False: refused, for lack of space or not. */
+static bool try_once(struct journal *j, const struct journal_batch *batch, bool *ret_for_space,
+                     struct err *err)
+{
+    int rc = transact(j, batch, err);
+    *ret_for_space = rc < 0 && is_for_space(j);
+    if (!sqlite3_get_autocommit(j->db))
+        sqlite3_exec(j->db, "ROLLBACK", NULL, NULL, NULL);
+    return rc == 0;
+}
+
 int journal_commit(struct journal *j, const struct journal_batch *batch,
                    struct journal_state *state, struct err *err)
 {
+    struct err why = ERR_INIT;
+    bool for_space;
     journal_checkpoint_rest(j);
-    int rc = transact(j, batch, err);
-    bool for_space = rc < 0 && is_for_space(j);
-    if (!sqlite3_get_autocommit(j->db))
-        sqlite3_exec(j->db, "ROLLBACK", NULL, NULL, NULL);
+    bool done = try_once(j, batch, &for_space, &why);
+    if (!done && for_space) { /* copied, the log begins where it has its blocks */
+        checkpoint_now(j);
+        done = try_once(j, batch, &for_space, &why);
+    }
+    int rc = done ? 0 : -(int)why.code;
+    if (!done)
+        *err = why;
     if (rc == 0 && batch->vacuum_pages)
         vacuum(j, batch->vacuum_pages);
     int64_t pages = ask(j->page_count, 0), unused = ask(j->free_count, 0);
@@ -162,9 +185,7 @@ int journal_commit(struct journal *j, const struct journal_batch *batch,
         .wal_pages = j->wal_pages,
         .short_of_space = rc < 0 ? for_space : !journal_head_room(j, pages * JOURNAL_PAGE_BYTES),
     };
-    if (state->short_of_space) { /* the log must not grow */
-        atomic_store(&j->checkpoint_ends, true);
-        journal_checkpoint_rest(j);
-    }
+    if (state->short_of_space) /* the log must not grow */
+        checkpoint_now(j);
     return rc;
 }
