@@ -4,7 +4,7 @@
 
 #define RESERVE_SHARE     8 /* of the ceiling, for what makes room; at most: */
 #define RESERVE_MAX_BYTES (16ll << 20)
-#define SHORT_BYTES       (1u << 20) /* kept while the disk is full: pages to be used again */
+#define SHORT_BYTES       (64u << 10) /* kept while the disk is full: pages to be used again */
 #define PAGE_BYTES        4096u
 #define ROW_BYTES         128u  /* of a row besides its text, with its part of the tree */
 #define LOCAL_ROW_BYTES   1000u /* longer texts stand on pages of their own (SQLite: page / 4) */

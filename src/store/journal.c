@@ -183,7 +183,9 @@ int journal_commit(struct journal *j, const struct journal_batch *batch,
         .used_bytes = (pages - unused) * JOURNAL_PAGE_BYTES,
         .free_bytes = j->can_vacuum ? unused * JOURNAL_PAGE_BYTES : 0,
         .wal_pages = j->wal_pages,
-        .short_of_space = rc < 0 ? for_space : !journal_head_room(j, pages * JOURNAL_PAGE_BYTES),
+        .short_of_space =
+            rc < 0 ? for_space
+                   : !journal_head_room(j, pages * JOURNAL_PAGE_BYTES, unused * JOURNAL_PAGE_BYTES),
     };
     if (state->short_of_space) /* the log must not grow */
         checkpoint_now(j);

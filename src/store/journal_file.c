@@ -249,7 +249,8 @@ int journal_open(const char *dir, int64_t max_bytes, struct journal **ret,
     int64_t unused = number(j, "PRAGMA freelist_count", 0);
     *state = (struct journal_state){
         .used_bytes = (pages - unused) * JOURNAL_PAGE_BYTES,
-        .short_of_space = !journal_head_room(j, pages * JOURNAL_PAGE_BYTES),
+        .short_of_space =
+            !journal_head_room(j, pages * JOURNAL_PAGE_BYTES, unused * JOURNAL_PAGE_BYTES),
     };
     *ret = j;
     return 0;
@@ -305,7 +306,7 @@ static bool allocate(int fd, int64_t end)
     return fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, end) == 0 || (errno != ENOSPC && errno != EDQUOT);
 }
 
-bool journal_head_room(struct journal *j, int64_t file_bytes)
+bool journal_head_room(struct journal *j, int64_t file_bytes, int64_t free_bytes)
 {
     if (j->wal_fd < 0) {
         char path[4096 + 8];
@@ -317,7 +318,8 @@ bool journal_head_room(struct journal *j, int64_t file_bytes)
     int64_t end = file_bytes + HEAD_ROOM_FILE;
     if (end - j->allocated > HEAD_ROOM_FILE / 2 && allocate(j->file_fd, end))
         j->allocated = end;
-    return j->wal_is_allocated && j->allocated >= end - HEAD_ROOM_FILE / 2;
+    bool fits = free_bytes >= HEAD_ROOM_FILE || j->allocated >= end - HEAD_ROOM_FILE / 2;
+    return j->wal_is_allocated && fits;
 }
 
 /* --- checkpoints */

@@ -25,7 +25,7 @@ struct journal {
 
 int journal_db_error(const struct journal *j, const char *what, struct err *err);
 int journal_prepare(struct journal *j, const char *sql, sqlite3_stmt **ret, struct err *err);
-/* False: the disk has no room for the head-room that deletions live on. */
-bool journal_head_room(struct journal *j, int64_t file_bytes);
+/* False: neither the file's free pages nor the disk have the head-room that deletions live on. */
+bool journal_head_room(struct journal *j, int64_t file_bytes, int64_t free_bytes);
 /* The rest of a checkpoint, on the connection that writes. */
 void journal_checkpoint_rest(struct journal *j);
