@@ -153,8 +153,8 @@ int api_fail_invalid_as(struct api_request *rq, const char *kind, const char *gr
         buf_addc(&text, ']');
     return api_fail_details(rq, 422, "Invalid", buf_str(&text),
                             val_obj(a, "name", name.n ? val_string(a, name) : NULL, "group",
-                                    group[0] ? val_text(a, group) : NULL, "kind", val_text(a, kind),
-                                    "causes", list));
+                                    group[0] ? val_text(a, group) : NULL, "kind",
+                                    kind[0] ? val_text(a, kind) : NULL, "causes", list));
 }
 
 int api_fail_invalid(struct api_request *rq, struct str name, const struct api_causes *causes)

@@ -194,7 +194,10 @@ void field_check_lists(struct arena *a, const struct field_type *t, const struct
         struct field_type inner;
         const struct val *zero;
         struct str key = val_key_at(v, i);
-        field_member(a, t, key, &inner, &zero);
+        bool named = field_member(a, t, key, &inner, &zero);
+        if (!named && field_is_struct(t))
+            buf_addf(ret_faults, "\n  %.*s.%.*s: field not declared in schema", STR_ARG(path),
+                     STR_ARG(key));
         if (field_form(&inner, val_member_at(v, i)) != FIELD_LEAF)
             field_check_lists(a, &inner, val_member_at(v, i),
                               arena_strf(a, "%.*s.%.*s", STR_ARG(path), STR_ARG(key)), ret_faults);

@@ -119,6 +119,11 @@ bool field_member(struct arena *a, const struct field_type *t, struct str key,
     return true;
 }
 
+bool field_is_struct(const struct field_type *t)
+{
+    return t->type.n && !t->shape && !type_is_scalar(t->type) && type_find(t->type);
+}
+
 /* --- items */
 
 struct field_type field_item(const struct field_type *t)

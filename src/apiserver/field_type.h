@@ -30,6 +30,8 @@ enum field_form field_form(const struct field_type *t, const struct val *v);
  * it leaves it out. True: the schema names the member; false: it is a key of a map. */
 bool field_member(struct arena *a, const struct field_type *t, struct str key,
                   struct field_type *ret, const struct val **ret_zero);
+/* A built-in struct: it has no members but those that its type names. */
+bool field_is_struct(const struct field_type *t);
 struct field_type field_item(const struct field_type *t);
 /* An item's name in FieldsV1: k:{"port":53,"protocol":"TCP"}, v:"x". A key that the item lacks is its
  * default, or is not in the name; false: there is no key at all. */

@@ -116,6 +116,23 @@ static int check_apply(struct api_request *rq)
     return 0;
 }
 
+/* A patch whose outcome cannot be decoded is the patch's fault: 422, with all of the outcome.
+ * Source: k8s.io/apiserver pkg/endpoints/handlers/patch.go. */
+static int decode_patched(struct api_request *rq, const struct val **object)
+{
+    const struct val *patched = *object;
+    int rc = decode_object(rq, object);
+    if (rc == 0 || rq->patch_type == KUBE_PATCH_APPLY || rq->status != 400)
+        return rc;
+    const char *why = arena_c(rq->arena, val_path_str(rq->answer, "message"));
+    const char *rest = strstr(why, " cannot be handled as a ");
+    rest = rest ? strstr(rest, ": ") : NULL;
+    struct api_causes causes = {.arena = rq->arena};
+    cause_invalid(&causes, STR("patch"), val_string(rq->arena, val_json(rq->arena, patched)),
+                  rest ? rest + 2 : why);
+    return api_fail_invalid_as(rq, "", "", STR(""), &causes);
+}
+
 static int patch_once(struct api_request *rq)
 {
     struct str ns = rq->resource->kube.namespaced ? rq->ns : STR_NULL;
@@ -132,7 +149,7 @@ static int patch_once(struct api_request *rq)
     if (rc == 0)
         rc = check_patched(rq, base, object);
     if (rc == 0)
-        rc = decode_object(rq, &object);
+        rc = decode_patched(rq, &object);
     return rc < 0 ? rc : update_to(rq, old, object);
 }
 

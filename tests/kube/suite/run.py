@@ -162,7 +162,11 @@ def compare(real_path, ours_path):
         for where, theirs, mine in found[:6]:
             print("#   %s\n#     kube-apiserver: %s\n#     embedded:       %s" % (where, shown(theirs), shown(mine)))
     print("# %d of %d answers are the same" % (len(real) - failed, len(real)))
-    return failed
+    whole = {name.split(":")[0] for name, _ in real} >= {function.__name__ for function in cases.CASES}
+    idle = known.idle() if whole else []
+    for row in idle:
+        print("# suite/known.py: no difference needs this row any more: %s %s (%s)" % row)
+    return failed + len(idle)
 
 
 def main(args):
