@@ -1,13 +1,12 @@
 /* mobula down: asks the running up to stop and waits until it has. The objects stay. */
 #include "cmd/cmd.h"
 #include "cmd/state.h"
+#include "runtime/beneath.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <getopt.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -75,13 +74,6 @@ static int stop(const struct cmd_verb *verb, pid_t pid, int pidfd, int64_t timeo
     return 0;
 }
 
-static int remove_entry(const char *path, const struct stat *about, int kind, struct FTW *where)
-{
-    (void)about;
-    (void)kind;
-    return where->level == 0 ? 0 : remove(path);
-}
-
 /* Empties a folder that an up made (it has a store), holding its lock meanwhile. */
 static int purge(const struct cmd_verb *verb, struct state *state)
 {
@@ -94,9 +86,10 @@ static int purge(const struct cmd_verb *verb, struct state *state)
     }
     if (state_take(state, &err) < 0)
         return cmd_fail(verb, &err);
-    if (nftw(state->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) != 0 ||
-        rmdir(state->dir) < 0) {
-        err_errno(&err, errno, "removing %s", state->dir);
+    beneath_remove_tree(state->dir);
+    if (access(state->dir, F_OK) == 0) {
+        err_set(&err, ERR_IO, "%s could not be removed as a whole: what is left is not ours",
+                state->dir);
         return cmd_fail(verb, &err);
     }
     fprintf(stderr, "removed %s\n", state->dir);

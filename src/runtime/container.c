@@ -16,6 +16,7 @@
 
 #define CONFIG_RETRY_MS 5000
 #define POST_START_MS   120000
+#define KILL_OVERDUE_MS 3000
 
 /* Allowed moves. */
 static const unsigned container_moves[_CONTAINER_STATE_MAX] = {
@@ -272,7 +273,7 @@ bool container_ensure_image(struct container *c)
         wait_because(c, "ErrImageNeverPull",
                      "the environment is not present and imagePullPolicy is Never");
         container_tell(c, true, "ErrImageNeverPull", c->message);
-        c->not_before_ms = loop_mono_ms(rt->loop) + CONFIG_RETRY_MS;
+        c->not_before_ms = loop_mono_ms(rt->loop) + runtime_retry_ms(c->pod->rt, CONFIG_RETRY_MS);
         pod_poke_at(c->pod, c->not_before_ms);
         return false;
     }
@@ -343,13 +344,29 @@ static void send_stop(struct container *c, int signum)
         sandbox_stop_launcher(c->pod->sandbox, c->process, signum);
 }
 
-static void stop_kill(void *ctx)
+/* Not even SIGKILL has ended it: the word was lost, or pod-init hangs. */
+static void stop_overdue(void *ctx)
 {
     struct container *c = ctx;
     c->stop_timer = NULL;
+    if (c->pod->sandbox)
+        sandbox_kill(c->pod->sandbox);
+}
+
+static void stop_kill(struct container *c)
+{
+    loop_timer_free(c->stop_timer);
     c->hook = action_free(c->hook);
     c->stop = STOP_KILL;
     send_signal(c, SIGKILL);
+    c->stop_timer = loop_after(c->pod->rt->loop, KILL_OVERDUE_MS, stop_overdue, c);
+}
+
+static void grace_is_over(void *ctx)
+{
+    struct container *c = ctx;
+    c->stop_timer = NULL;
+    stop_kill(c);
 }
 
 static void stop_term(struct container *c)
@@ -359,7 +376,7 @@ static void stop_term(struct container *c)
     c->stop = STOP_TERM;
     send_stop(c, SIGTERM);
     loop_timer_free(c->stop_timer);
-    c->stop_timer = loop_after(c->pod->rt->loop, MAX_OF(left, POD_MIN_TERM_MS), stop_kill, c);
+    c->stop_timer = loop_after(c->pod->rt->loop, MAX_OF(left, POD_MIN_TERM_MS), grace_is_over, c);
 }
 
 static void tell_hook_failed(struct container *c, const char *hook, struct str why)
@@ -407,7 +424,7 @@ void container_stop(struct container *c, int64_t grace_ms, bool for_restart)
         if (now + grace_ms < c->stop_deadline_ms && c->stop != STOP_KILL) {
             c->stop_deadline_ms = now + grace_ms;
             loop_timer_free(c->stop_timer);
-            c->stop_timer = loop_after(c->pod->rt->loop, grace_ms, stop_kill, c);
+            c->stop_timer = loop_after(c->pod->rt->loop, grace_ms, grace_is_over, c);
         }
         return;
     }
@@ -418,8 +435,7 @@ void container_stop(struct container *c, int64_t grace_ms, bool for_restart)
     c->ready = false;
     const struct val *hook = val_path(c->spec, "lifecycle.preStop");
     if (grace_ms <= 0 || c->state == CONTAINER_STARTING || launch_only_waits(c)) {
-        c->stop = STOP_KILL;
-        send_signal(c, SIGKILL);
+        stop_kill(c);
     } else if (hook && c->started_at && is_hook_safe(c, hook)) {
         c->stop = STOP_HOOK;
         if (runs_ray_stop(hook))
@@ -569,7 +585,7 @@ void container_want(struct container *c)
         wait_because(c, "CreateContainerConfigError", err.text);
         snprintf(text, sizeof text, "Error: %s", err.text);
         container_tell(c, true, "Failed", text);
-        c->not_before_ms = now + CONFIG_RETRY_MS;
+        c->not_before_ms = now + runtime_retry_ms(c->pod->rt, CONFIG_RETRY_MS);
         pod_poke_at(c->pod, c->not_before_ms);
         return;
     }

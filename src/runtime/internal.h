@@ -55,6 +55,8 @@ struct runtime {
 /* --- runtime.c */
 void runtime_observe(struct runtime *rt, struct str key, struct str line);
 bool runtime_synced(const struct runtime *rt);
+/* How long to wait before something is tried again: shorter in tests. */
+int64_t runtime_retry_ms(const struct runtime *rt, int64_t usual_ms);
 void runtime_slot_release(struct runtime *rt); /* and wakes who waits */
 void runtime_pod_gone(struct runtime *rt);     /* a pod of a stopping runtime is at rest */
 void runtime_pod_stops(struct runtime *rt, struct str ns, struct str name, bool has_ended);

@@ -192,7 +192,9 @@ static void pod_step(void *ctx)
 
 static void retry_preparing(struct local_pod *pod, const char *reason, const struct err *err)
 {
-    int64_t delay = MIN_OF((int64_t)RETRY_MIN_MS << MIN_OF(pod->volume_failures, 10), RETRY_MAX_MS);
+    int64_t delay =
+        MIN_OF(runtime_retry_ms(pod->rt, RETRY_MIN_MS) << MIN_OF(pod->volume_failures, 10),
+               (int64_t)RETRY_MAX_MS);
     pod->volume_failures++;
     pod->volumes_not_before_ms = loop_mono_ms(pod->rt->loop) + delay;
     event_emit(pod->rt, "kubelet", pod->object, NULL, true, reason, "%s", err->text);

@@ -400,7 +400,7 @@ static int mirror_top(const struct wire_setup *setup, const char *name, const ch
 
 static int make_dev(const char *root, struct err *err)
 {
-    static const char *const nodes[] = {"null", "zero", "full", "random", "urandom", "tty", "fuse"};
+    static const char *const nodes[] = {"null", "zero", "full", "random", "urandom", "tty"};
     static const char *const links[][2] = {{"/proc/self/fd", "fd"},
                                            {"/proc/self/fd/0", "stdin"},
                                            {"/proc/self/fd/1", "stdout"},
@@ -411,23 +411,25 @@ static int make_dev(const char *root, struct err *err)
     if (mkdir(dev, 0755) < 0 || mount("tmpfs", dev, "tmpfs", MS_NOSUID, "mode=755,size=64k") < 0)
         return err_errno(err, errno, "making /dev of the pod");
     DIR *dir = opendir("/dev");
-    for (struct dirent *e; dir && (e = readdir(dir));) {
-        bool wanted = strncmp(e->d_name, "nvidia", 6) == 0 || strcmp(e->d_name, "infiniband") == 0;
+    if (!dir)
+        return err_errno(err, errno, "reading /dev");
+    for (struct dirent *e; (e = readdir(dir));) {
+        bool is_needed = false;
         for (size_t i = 0; i < ARRAY_SIZE(nodes); i++)
-            wanted |= strcmp(e->d_name, nodes[i]) == 0;
-        if (!wanted)
+            is_needed |= strcmp(e->d_name, nodes[i]) == 0;
+        if (!is_needed && strncmp(e->d_name, "nvidia", 6) != 0 &&
+            strcmp(e->d_name, "infiniband") != 0 && strcmp(e->d_name, "fuse") != 0)
             continue;
         struct err node_err = ERR_INIT;
         snprintf(host, sizeof host, "/dev/%s", e->d_name);
         snprintf(target, sizeof target, "%s/%s", dev, e->d_name);
-        if (mount_bind(host, target, false, &node_err) < 0 && strcmp(e->d_name, "null") == 0) {
+        if (mount_bind(host, target, false, &node_err) < 0 && is_needed) {
             *err = node_err;
             closedir(dir);
             return -(int)err->code;
         }
     }
-    if (dir)
-        closedir(dir);
+    closedir(dir);
     for (size_t i = 0; i < ARRAY_SIZE(links); i++) {
         snprintf(target, sizeof target, "%s/%s", dev, links[i][1]);
         if (symlink(links[i][0], target) < 0)

@@ -52,6 +52,11 @@ static bool is_own_node(const struct runtime *rt, struct str name)
            index < (uint64_t)MAX_OF(rt->config.nodes, 0);
 }
 
+int64_t runtime_retry_ms(const struct runtime *rt, int64_t usual_ms)
+{
+    return rt->config.back_off_ms > 0 ? MIN_OF(rt->config.back_off_ms, usual_ms) : usual_ms;
+}
+
 bool runtime_synced(const struct runtime *rt)
 {
     return cache_synced(rt->pods) && cache_synced(rt->nodes) && cache_synced(rt->services) &&

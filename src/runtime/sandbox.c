@@ -408,6 +408,5 @@ void sandbox_kill(struct sandbox *s)
 {
     if (s->is_isolated)
         spawn_watch_kill(s->init, SIGKILL);
-    else
-        (void)shutdown(s->control, SHUT_RDWR); /* init kills what is below it, then ends */
+    (void)shutdown(s->control, SHUT_RDWR); /* init kills what is below it, then ends */
 }
