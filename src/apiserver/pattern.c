@@ -22,7 +22,6 @@ struct patterns *patterns_new(void)
     struct patterns *patterns = xcalloc(1, sizeof(*patterns));
     patterns->limits = pcre2_match_context_create(NULL);
     INVARIANT(patterns->limits);
-    pcre2_set_match_limit(patterns->limits, PATTERN_MAX_STEPS);
     pcre2_set_depth_limit(patterns->limits, PATTERN_MAX_DEPTH);
     pcre2_set_heap_limit(patterns->limits, PATTERN_MAX_HEAP_KIB);
     return patterns;
@@ -110,13 +109,14 @@ static const struct pattern *find(struct patterns *patterns, struct str text)
     return p;
 }
 
-static int run(struct patterns *patterns, struct str pattern, struct str text)
+static int run(struct patterns *patterns, struct str pattern, struct str text, uint32_t most)
 {
     const struct pattern *p = find(patterns, pattern);
     if (!p->code)
         return PCRE2_ERROR_NOMATCH;
     pcre2_match_data *data = pcre2_match_data_create(1, NULL);
     INVARIANT(data);
+    pcre2_set_match_limit(patterns->limits, most);
     int rc = pcre2_match(p->code, (PCRE2_SPTR)(text.p ? text.p : ""), text.n, 0, 0, data,
                          patterns->limits);
     pcre2_match_data_free(data);
@@ -128,9 +128,12 @@ enum pattern_result pattern_match(struct patterns *patterns, struct str pattern,
 {
     unsigned allowed = pace.allowed;
     pace.allowed = 0;
-    int rc = run(patterns, pattern, text);
+    int rc = run(patterns, pattern, text, PATTERN_FEW_STEPS);
+    bool costly = rc == PCRE2_ERROR_MATCHLIMIT; /* PCRE2 does not tell how many it took */
+    if (costly)
+        rc = run(patterns, pattern, text, PATTERN_MAX_STEPS);
     pace.allowed = allowed;
     bool stopped = rc < 0 && rc != PCRE2_ERROR_NOMATCH;
-    pace_steps(stopped ? PACE_SLICE_STEPS : 1 + text.n / 64);
+    pace_steps(costly || stopped ? PACE_SLICE_STEPS : 16 + text.n / 16);
     return rc >= 0 ? PATTERN_YES : stopped ? PATTERN_STOPPED : PATTERN_NO;
 }

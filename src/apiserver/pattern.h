@@ -7,6 +7,7 @@
 
 /* One match never takes longer: some 10 ms, then the answer is PATTERN_STOPPED. */
 #define PATTERN_MAX_STEPS    400000
+#define PATTERN_FEW_STEPS    1000 /* what takes more is counted as a slice of its own */
 #define PATTERN_MAX_HEAP_KIB (16u << 10)
 #define PATTERN_MAX_DEPTH    100000
 #define PATTERN_MAX_NESTING  100 /* groups in groups */

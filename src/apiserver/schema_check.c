@@ -295,7 +295,10 @@ static size_t runes(struct str s)
 static void check_pattern(struct schema_check *c, struct str pattern, const struct val *v,
                           const struct schema_at *at)
 {
-    enum pattern_result found = pattern_match(c->patterns, pattern, val_as_str(v));
+    enum pattern_result found = PATTERN_STOPPED;
+    if (c->stopped < SCHEMA_MAX_STOPPED)
+        found = pattern_match(c->patterns, pattern, val_as_str(v));
+    c->stopped += found == PATTERN_STOPPED;
     if (found == PATTERN_NO)
         wrong(c, at, v, "should match '%.*s'", STR_ARG(pattern));
     else if (found == PATTERN_STOPPED)

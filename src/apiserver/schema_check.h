@@ -14,12 +14,15 @@ struct schema_at {
     bool bracketed;             /* a member that is written [key] */
 };
 
+#define SCHEMA_MAX_STOPPED 20
+
 struct schema_check {
     struct arena *a;
     struct patterns *patterns;
     struct api_causes *causes; /* NULL: only counted, nothing is made */
     size_t wrong;              /* found so far */
     size_t matches;            /* the weight by which anyOf picks whose faults are told */
+    size_t stopped;            /* matches that took too long; after so many no other is tried */
     struct str prefix;         /* of the field in a cause, not in its sentence: "status" */
 };
 
