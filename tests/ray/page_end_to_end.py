@@ -180,6 +180,7 @@ def story(w):
     check("no container was restarted", restarts and not any(restarts), restarts)
     worker_replaced(w)
     killed_and_back(w, cluster)
+    head_dies(w)
     stop_and_nothing_left(w)
 
 
@@ -209,6 +210,48 @@ def worker_replaced(w):
     check("events tell the story", wanted <= set(events), wanted - set(events))
 
 
+def patience():
+    """Times of the page hold on a quiet machine: a busy one gets as much more as it is busy."""
+    return max(1.0, os.getloadavg()[0] / os.cpu_count())
+
+
+def children_of(pid):
+    out = []
+    for task in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in task.read_text().split():
+            out += [int(child), *children_of(int(child))]
+    return out
+
+
+def head_dies(w):
+    """The head's GCS is killed: workers are back soon, and what is lost is said."""
+    gcs = [p for p in children_of(w.pid()) if b"gcs/gcs_server" in pathlib.Path(f"/proc/{p}/cmdline").read_bytes()]
+    worker = w.ready_pods("cpuWG")[0]["metadata"]["name"]
+    os.kill(gcs[0], signal.SIGKILL)
+    begin = time.monotonic()
+
+    def is_back():
+        pod = w.get("pod", worker)
+        return pod and pod["status"]["containerStatuses"][0]["restartCount"] > 0 and any(
+            c["type"] == "Ready" and c["status"] == "True" for c in pod["status"]["conditions"])
+    back = until(60 * patience(), is_back)
+    took = time.monotonic() - begin
+    # Its readiness is first asked for 10 s after its start, then every 5 s.
+    check("workers are back soon after their head's death", back and took < 30 * patience(), f"{took:.1f} s")
+    until(60 * patience(), lambda: w.ready_pods("headgroup"))
+    events = w.kubectl("get", "events", "-A", "-o", "jsonpath={range .items[*]}{.reason} {end}").stdout.split()
+    check("an event says what was lost", "HeadRestarted" in events, events)
+    status = w.mobula("status", "--state", w.state).stdout
+    check("and so does status", "jobs and actors submitted before are gone" in status, status)
+
+
+def timed_down(w, name):
+    begin = time.monotonic()
+    done = w.mobula("down", "--state", w.state, check_rc=False)
+    took = time.monotonic() - begin
+    check(f"{name}: no more than 6 s", done.returncode == 0 and took < 6 * patience(), f"{took:.1f} s\n{done.stdout}{done.stderr}")
+
+
 def killed_and_back(w, cluster):
     names = sorted(p["metadata"]["name"] for p in w.pods())
     pid = w.pid()
@@ -225,8 +268,11 @@ def killed_and_back(w, cluster):
 
 
 def stop_and_nothing_left(w):
-    done = w.mobula("down", "--state", w.state, check_rc=False)
-    check("down stops it", done.returncode == 0, done.stdout + done.stderr)
+    timed_down(w, "down stops it")
+    again = w.up().stdout
+    check("the next up says what is lost", "jobs and actors of the former run are gone" in again, again)
+    time.sleep(2)
+    timed_down(w, "down while Ray starts")
     left = until(10, lambda: not processes_of(w.state))
     check("and nothing is left", left, "\n".join(processes_of(w.state)))
     status = w.mobula("status", "--state", w.state, check_rc=False)
