@@ -37,10 +37,9 @@ static const struct val *add_tolerations(struct arena *a, const struct val *spec
                                        "node.kubernetes.io/unreachable"};
     const struct val *list = val_get(spec, "tolerations");
     const struct val *result = list ? list : val_empty_array();
-    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
         if (!tolerates(list, keys[i]))
             result = val_append(a, result, toleration(a, keys[i]));
-    }
     return val_set(a, spec, "tolerations", result);
 }
 
@@ -83,11 +82,10 @@ static void look_at(const struct val *containers, bool *guaranteed, bool *best_e
     for (size_t i = 0; i < val_len(containers); i++) {
         const struct val *resources = val_get(val_at(containers, i), "resources");
         *guaranteed = *guaranteed && same_and_set(resources);
-        for (size_t k = 0; k < ARRAY_SIZE(names); k++) {
+        for (size_t k = 0; k < ARRAY_SIZE(names); k++)
             if (val_get(val_get(resources, "limits"), names[k]) ||
                 val_get(val_get(resources, "requests"), names[k]))
                 *best_effort = false;
-        }
     }
 }
 
@@ -125,10 +123,9 @@ static const struct val *token_volume(struct arena *a, const struct val *name)
 static bool mounts_token(const struct val *container)
 {
     const struct val *mounts = val_get(container, "volumeMounts");
-    for (size_t i = 0; i < val_len(mounts); i++) {
+    for (size_t i = 0; i < val_len(mounts); i++)
         if (str_is(val_as_str(val_get(val_at(mounts, i), "mountPath")), TOKEN_PATH))
             return true;
-    }
     return false;
 }
 
@@ -250,10 +247,9 @@ static const struct {
 
 int admit_create(struct api_request *rq, const struct val **object)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
         if (strcmp(rows[i].table, rq->resource->table) == 0)
             return rows[i].fn(rq, object);
-    }
     return 0;
 }
 
@@ -299,10 +295,9 @@ static bool has_node_port(void *ctx, const struct val *service)
 {
     const int64_t *port = ctx;
     const struct val *ports = val_path(service, "spec.ports");
-    for (size_t i = 0; i < val_len(ports); i++) {
+    for (size_t i = 0; i < val_len(ports); i++)
         if (val_as_int(val_get(val_at(ports, i), "nodePort"), 0) == *port)
             return true;
-    }
     return false;
 }
 

@@ -40,10 +40,9 @@ bool authorize_ask(struct apiserver *server, const struct api_user *user, const 
                                             "selfsubjectrulesreviews"};
     if (user->is_admin)
         return true;
-    for (size_t i = 0; i < ARRAY_SIZE(everybody); i++) { /* ClusterRole system:basic-user */
+    for (size_t i = 0; i < ARRAY_SIZE(everybody); i++) /* ClusterRole system:basic-user */
         if (strcmp(verb, "create") == 0 && str_is(resource, everybody[i]))
             return true;
-    }
     const struct rbac_user asker = {user->name, user->groups, user->groups_n};
     const struct rbac_question q = {str_of(verb), group, resource, subresource, ns, name};
     return bindings_allow(server, "rbac/clusterrolebindings", &asker, &q) ||
@@ -83,9 +82,8 @@ bool authorize_path(const struct api_user *user, const char *method, struct str 
                                        "/healthz", "/livez", "/readyz"};
     if (user->is_admin)
         return true;
-    for (size_t i = 0; i < ARRAY_SIZE(open); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(open); i++)
         if (str_starts(path, str_of(open[i])))
             return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
-    }
     return false;
 }

@@ -43,10 +43,9 @@ const struct val *resource_show(struct arena *a, const struct resource *r, const
         return shown;
     static const char *const dropped_when_empty[] = {"reportingController", "reportingInstance"};
     shown = rename_event(a, shown, false);
-    for (size_t i = 0; i < ARRAY_SIZE(dropped_when_empty); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(dropped_when_empty); i++)
         if (!val_len(val_get(shown, dropped_when_empty[i])))
             shown = val_set(a, shown, dropped_when_empty[i], NULL);
-    }
     return shown;
 }
 

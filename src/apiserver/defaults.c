@@ -11,10 +11,9 @@
 
 static bool is_one_of(struct str key, const char *const *names, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         if (str_is(key, names[i]))
             return true;
-    }
     return false;
 }
 
@@ -406,9 +405,8 @@ const struct val *defaults_for(struct arena *a, const struct resource *r, const 
     if (strcmp(r->table, "customresourcedefinitions") == 0)
         return object;
     object = clean(a, STR_NULL, 0, object);
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
         if (strcmp(rows[i].table, r->table) == 0)
             return rows[i].fn(a, object);
-    }
     return object;
 }

@@ -230,10 +230,9 @@ const struct val *defaults_pod_spec(struct arena *a, const struct val *spec)
     } texts[] = {{"dnsPolicy", "ClusterFirst"},
                  {"restartPolicy", "Always"},
                  {"schedulerName", "default-scheduler"}};
-    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
         if (val_as_str(val_get(spec, texts[i].key)).n == 0)
             spec = val_set(a, spec, texts[i].key, val_text(a, texts[i].text));
-    }
     spec = set_if_absent(a, spec, "securityContext", val_empty_object());
     spec = set_if_absent(a, spec, "terminationGracePeriodSeconds", val_int(a, 30));
     if (val_as_int(val_get(spec, "terminationGracePeriodSeconds"), 0) < 0)

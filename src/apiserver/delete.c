@@ -211,10 +211,9 @@ static int check_protected(struct api_request *rq, struct str name)
     static const char *const kept[] = {"default", "kube-system", "kube-public"};
     if (rq->internal || strcmp(rq->resource->table, "namespaces") != 0)
         return 0;
-    for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
         if (str_is(name, kept[i]))
             return api_fail_forbidden(rq, name, "this namespace may not be deleted");
-    }
     return 0;
 }
 

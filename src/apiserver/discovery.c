@@ -101,10 +101,9 @@ static const struct val *resource_list(struct apiserver *server, struct arena *a
             continue;
         group_version = r->api_version;
         list = val_append(a, list, resource_entry(a, r));
-        for (size_t k = 0; k < ARRAY_SIZE(subresources); k++) {
+        for (size_t k = 0; k < ARRAY_SIZE(subresources); k++)
             if (has_subresource(r, &subresources[k]))
                 list = val_append(a, list, subresource_entry(a, r, &subresources[k]));
-        }
     }
     if (!group_version)
         return NULL;
@@ -131,12 +130,11 @@ static int rank_of(struct str version, int64_t *major, int64_t *minor)
         return 2;
     for (int i = 0; i < (int)ARRAY_SIZE(levels); i++) {
         size_t word_n = strlen(levels[i]);
-        for (size_t at = 2; at + word_n < version.n; at++) {
+        for (size_t at = 2; at + word_n < version.n; at++)
             if (memcmp(version.p + at, levels[i], word_n) == 0 &&
                 str_to_i64(str_sub(version, 1, at), major) &&
                 str_to_i64(str_sub(version, at + word_n, version.n), minor))
                 return i;
-        }
     }
     return -1;
 }
@@ -177,10 +175,9 @@ static struct versions versions_of(struct apiserver *server, struct arena *a, st
 static bool seen_before(struct apiserver *server, size_t i)
 {
     const char *group = server->resources.items.items[i]->kube.group;
-    for (size_t k = 0; k < i; k++) {
+    for (size_t k = 0; k < i; k++)
         if (strcmp(server->resources.items.items[k]->kube.group, group) == 0)
             return true;
-    }
     return false;
 }
 

@@ -14,10 +14,9 @@ static time_ms last_seen(const struct val *event)
     static const char *const paths[] = {"metadata.creationTimestamp", "eventTime", "lastTimestamp",
                                         "series.lastObservedTime"};
     time_ms last = 0, t;
-    for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
         if (time_parse_rfc3339(val_path_str(event, paths[i]), &t) && t > last)
             last = t;
-    }
     return last;
 }
 
@@ -29,10 +28,9 @@ static void run_pass(void *ctx)
     struct store_range all = store_list(server->store, "events", STR_NULL);
     time_ms oldest = loop_wall_ms(server->loop) - EVENT_TTL_MS;
     VEC(const struct val *) old = {0};
-    for (size_t i = 0; i < all.n && old.n < EVENT_MAX_A_PASS; i++) {
+    for (size_t i = 0; i < all.n && old.n < EVENT_MAX_A_PASS; i++)
         if (last_seen(all.items[i]->value) < oldest)
             vec_push(&old, a, val_keep(a, all.items[i]->value));
-    }
     for (size_t i = 0; i < old.n && !server->stopping; i++) {
         (void)api_internal(server, a, API_DELETE, r, kube_ns(old.items[i]), kube_name(old.items[i]),
                            NULL, NULL);

@@ -164,10 +164,9 @@ static void compare_lists(struct arena *a, const struct field_type *t, enum fiel
     index_items(a, t, form, to, &new);
     for (size_t cursor = 0; map_next(&old, &cursor, &id, &one);)
         add_changes(a, changes, arena_str(a, id), set_compare(a, &item, one, map_get(&new, id)));
-    for (size_t cursor = 0; map_next(&new, &cursor, &id, &one);) {
+    for (size_t cursor = 0; map_next(&new, &cursor, &id, &one);)
         if (!map_get(&old, id))
             add_changes(a, changes, arena_str(a, id), set_compare(a, &item, NULL, one));
-    }
 }
 
 static bool is_container(const struct val *v)

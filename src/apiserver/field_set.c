@@ -70,10 +70,9 @@ static const struct val *combine(struct arena *a, const struct val *x, const str
     struct children children = {0};
     struct str key;
     const struct val *cx, *cy;
-    while (pair_next(&p, &key, &cx, &cy)) {
+    while (pair_next(&p, &key, &cx, &cy))
         if (!str_is(key, SELF))
             add_child(a, &children, key, fn(a, cx, cy));
-    }
     return node_of(a, &children, self);
 }
 

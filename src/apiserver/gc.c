@@ -269,10 +269,9 @@ static int orphan_dependents(struct gc *gc, struct arena *a, const struct resour
 static bool blocks(const struct val *dependent, struct str uid)
 {
     const struct val *owners = owners_of(dependent);
-    for (size_t i = 0; i < val_len(owners); i++) {
+    for (size_t i = 0; i < val_len(owners); i++)
         if (str_eq(uid_of(val_at(owners, i)), uid))
             return val_is_true(val_get(val_at(owners, i), "blockOwnerDeletion"));
-    }
     return false;
 }
 
@@ -435,9 +434,8 @@ struct gc *gc_free(struct gc *gc)
     size_t cursor = 0;
     struct str uid;
     void *item;
-    while (map_next(&gc->live, &cursor, &uid, &item)) {
+    while (map_next(&gc->live, &cursor, &uid, &item))
         key_free(item);
-    }
     cursor = 0;
     while (map_next(&gc->dependents, &cursor, &uid, &item)) {
         struct dependents *d = item;

@@ -33,10 +33,9 @@ static bool is_same_manager(const struct entry *x, const struct entry *y)
 
 static struct entry *find(struct entries *list, const struct entry *wanted)
 {
-    for (size_t i = 0; i < list->items.n; i++) {
+    for (size_t i = 0; i < list->items.n; i++)
         if (is_same_manager(&list->items.items[i], wanted))
             return &list->items.items[i];
-    }
     return NULL;
 }
 
@@ -325,10 +324,9 @@ static int conflict_failure(struct api_request *rq, struct entries *list, const 
     struct conflicts c = {.a = a, .causes = val_empty_array(), .lines = &lines, .single = &single};
     const struct entry **sorted = arena_array_of(a, const struct entry *, list->items.n + 1);
     size_t n = 0;
-    for (size_t i = 0; i < list->items.n; i++) {
+    for (size_t i = 0; i < list->items.n; i++)
         if (!is_same_manager(&list->items.items[i], own))
             sorted[n++] = &list->items.items[i];
-    }
     qsort(sorted, n, sizeof(*sorted), by_manager);
     for (size_t i = 0; i < n; i++) {
         const struct val *mine = set_both(a, sorted[i]->fields, taken);
@@ -347,10 +345,9 @@ static const struct val *claimed_by_others(struct arena *a, const struct entries
                                            const struct entry *own, const struct val *taken)
 {
     const struct val *all = NULL;
-    for (size_t i = 0; i < list->items.n; i++) {
+    for (size_t i = 0; i < list->items.n; i++)
         if (!is_same_manager(&list->items.items[i], own))
             all = set_union(a, all, set_both(a, list->items.items[i].fields, taken));
-    }
     return all;
 }
 

@@ -27,10 +27,9 @@ const struct val *meta_new(struct api_request *rq, const struct val *object, str
         meta = val_set(a, meta, cleared[i], NULL);
     static const char *const dropped_when_empty[] = {"labels", "annotations", "finalizers",
                                                      "ownerReferences", "generateName"};
-    for (size_t i = 0; i < ARRAY_SIZE(dropped_when_empty); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(dropped_when_empty); i++)
         if (val_len(val_get(meta, dropped_when_empty[i])) == 0)
             meta = val_set(a, meta, dropped_when_empty[i], NULL);
-    }
     meta = val_set(a, meta, "name", val_string(a, name));
     meta = val_set(a, meta, "namespace", ns.n ? val_string(a, ns) : NULL);
     meta = val_set(a, meta, "uid", val_string(a, new_uid(rq->server, a)));
@@ -144,10 +143,9 @@ size_t finalizer_count(const struct val *object)
 bool has_finalizer(const struct val *object, const char *finalizer)
 {
     const struct val *list = val_path(object, "metadata.finalizers");
-    for (size_t i = 0; i < val_len(list); i++) {
+    for (size_t i = 0; i < val_len(list); i++)
         if (str_is(val_as_str(val_at(list, i)), finalizer))
             return true;
-    }
     return false;
 }
 

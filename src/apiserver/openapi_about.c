@@ -78,10 +78,9 @@ static const struct {
 
 const char *openapi_about(const char *type, struct str field)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(sentences); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(sentences); i++)
         if ((!sentences[i].type || strcmp(sentences[i].type, type) == 0) &&
             str_is(field, sentences[i].field))
             return sentences[i].about;
-    }
     return NULL;
 }

@@ -53,10 +53,9 @@ static const struct val *parameters(struct arena *a, const char *const *names)
     const struct val *list = val_empty_array();
     for (size_t i = 0; names[i]; i++) {
         const char *type = "string";
-        for (size_t k = 0; k < ARRAY_SIZE(typed); k++) {
+        for (size_t k = 0; k < ARRAY_SIZE(typed); k++)
             if (strcmp(typed[k].name, names[i]) == 0)
                 type = typed[k].type;
-        }
         list = val_append(
             a, list,
             val_obj(a, "name", val_text(a, names[i]), "in", val_text(a, "query"), "schema",

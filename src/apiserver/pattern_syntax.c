@@ -74,10 +74,9 @@ static int property(struct reader *r)
     bool negated = (peek(r, 1) == 'P') != str_starts(name, STR("^"));
     if (str_starts(name, STR("^")))
         name = str_sub(name, 1, name.n);
-    for (size_t i = 0; i < name.n; i++) {
+    for (size_t i = 0; i < name.n; i++)
         if (!is_word((unsigned char)name.p[i]))
             return refuse(r, "invalid character class range", str_sub(r->text, start, end));
-    }
     r->at = end;
     buf_addf(&r->out, "\\%c{%s%.*s}", negated ? 'P' : 'p', name.n > 2 ? "sc:" : "", STR_ARG(name));
     return name.n ? 0 : refuse(r, "invalid character class range", from(r, start));
@@ -304,10 +303,9 @@ static int named_group(struct reader *r, size_t start)
         word = word && is_word((unsigned char)name.p[i]);
     if (!word)
         return refuse(r, "invalid named capture", from(r, start));
-    for (size_t i = 0; i < r->names_n; i++) {
+    for (size_t i = 0; i < r->names_n; i++)
         if (str_eq(r->names[i], name))
             return refuse(r, "duplicate capture group name", name);
-    }
     if (r->names_n < ARRAY_SIZE(r->names))
         r->names[r->names_n++] = name;
     buf_adds(&r->out, "(?:"); /* nobody asks for what it matched */

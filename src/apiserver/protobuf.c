@@ -82,10 +82,9 @@ static struct str name_of(const struct proto_type *proto, uint64_t number)
 {
     struct str rest = str_of(proto->fields), word, name;
     uint64_t n;
-    while (rest.n && str_split(&rest, ' ', &word) && str_split(&rest, ' ', &name)) {
+    while (rest.n && str_split(&rest, ' ', &word) && str_split(&rest, ' ', &name))
         if (str_to_u64(word, &n) && n == number)
             return name;
-    }
     return STR_NULL;
 }
 
@@ -114,10 +113,9 @@ struct message_room {
 static struct field_room *room_for(struct reader *r, struct message_room *room,
                                    const struct type_field *f)
 {
-    for (size_t i = 0; i < room->fields.n; i++) {
+    for (size_t i = 0; i < room->fields.n; i++)
         if (str_eq(room->fields.items[i].field.name, f->name))
             return &room->fields.items[i];
-    }
     struct field_room fresh = {.field = *f};
     vec_push(&room->fields, r->a, fresh);
     return &room->fields.items[room->fields.n - 1];

@@ -6,10 +6,9 @@
 
 struct str api_param(const struct api_request *rq, const char *key)
 {
-    for (size_t i = 0; i < rq->params_n; i++) {
+    for (size_t i = 0; i < rq->params_n; i++)
         if (str_is(rq->params[i].key, key))
             return rq->params[i].value;
-    }
     return STR_NULL;
 }
 

@@ -150,10 +150,9 @@ static bool blocks_rules(const struct api_causes *causes)
                                           "FieldValueTooLong", "FieldValueTooMany",
                                           "FieldValueTypeInvalid"};
     for (size_t i = 0; i < causes->items.n; i++) {
-        for (size_t k = 0; k < ARRAY_SIZE(reasons); k++) {
+        for (size_t k = 0; k < ARRAY_SIZE(reasons); k++)
             if (strcmp(causes->items.items[i].reason, reasons[k]) == 0)
                 return true;
-        }
     }
     return false;
 }

@@ -83,10 +83,9 @@ static bool is_host(struct str s)
     struct str part;
     if (s.n > 255)
         return false;
-    while (str_split(&s, '.', &part)) {
+    while (str_split(&s, '.', &part))
         if (part.n > 63)
             return false;
-    }
     return true;
 }
 
@@ -224,15 +223,13 @@ static size_t find(struct str format)
 {
     char name[32];
     size_t n = 0;
-    for (size_t i = 0; i < format.n && n + 1 < sizeof(name); i++) {
+    for (size_t i = 0; i < format.n && n + 1 < sizeof(name); i++)
         if (format.p[i] != '-')
             name[n++] = format.p[i];
-    }
     name[n] = 0;
-    for (size_t i = 0; n && i < ARRAY_SIZE(formats); i++) {
+    for (size_t i = 0; n && i < ARRAY_SIZE(formats); i++)
         if (strcmp(formats[i].name, name) == 0)
             return i;
-    }
     return ARRAY_SIZE(formats);
 }
 

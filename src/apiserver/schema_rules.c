@@ -289,10 +289,9 @@ bool schema_has_rules(const struct val *schema)
     if (val_len(val_get(schema, "x-kubernetes-validations")))
         return true;
     const struct val *properties = val_get(schema, "properties");
-    for (size_t i = 0; i < val_len(properties); i++) {
+    for (size_t i = 0; i < val_len(properties); i++)
         if (schema_has_rules(val_member_at(properties, i)))
             return true;
-    }
     const struct val *items = val_get(schema, "items"),
                      *rest = val_get(schema, "additionalProperties");
     return (val_is(items, VAL_OBJECT) && schema_has_rules(items)) ||

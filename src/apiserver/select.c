@@ -41,20 +41,18 @@ static bool is_selectable(const struct resource *r, struct str path)
     for (size_t i = 0; i < ARRAY_SIZE(field_rows); i++) {
         if (strcmp(field_rows[i].table, r->table) != 0)
             continue;
-        for (size_t k = 0; k < ARRAY_SIZE(field_rows[i].fields) && field_rows[i].fields[k]; k++) {
+        for (size_t k = 0; k < ARRAY_SIZE(field_rows[i].fields) && field_rows[i].fields[k]; k++)
             if (str_is(path, field_rows[i].fields[k]))
                 return true;
-        }
     }
     return false;
 }
 
 static bool has_own_fields(const struct resource *r)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(field_rows); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(field_rows); i++)
         if (strcmp(field_rows[i].table, r->table) == 0)
             return true;
-    }
     return r->crd != NULL;
 }
 

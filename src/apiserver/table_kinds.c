@@ -238,16 +238,14 @@ static const char *job_status(const struct val *o)
                           {"FailureTarget", "FailureTarget"},
                           {"SuccessCriteriaMet", "SuccessCriteriaMet"}};
     const struct val *conditions = val_path(o, "status.conditions");
-    for (size_t i = 0; i < ARRAY_SIZE(before_deletion); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(before_deletion); i++)
         if (kube_condition_is(conditions, before_deletion[i].condition, "True"))
             return before_deletion[i].status;
-    }
     if (kube_is_deleting(o))
         return "Terminating";
-    for (size_t i = 0; i < ARRAY_SIZE(after_deletion); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(after_deletion); i++)
         if (kube_condition_is(conditions, after_deletion[i].condition, "True"))
             return after_deletion[i].status;
-    }
     return "Running";
 }
 
@@ -388,10 +386,9 @@ static struct str balancer_addresses(struct arena *a, const struct val *ingress)
     if (all.n)
         qsort(all.items, all.n, sizeof(*all.items), compare_text);
     struct str text = STR("");
-    for (size_t i = 0; i < all.n; i++) {
+    for (size_t i = 0; i < all.n; i++)
         if (i == 0 || !str_eq(all.items[i], all.items[i - 1]))
             text = arena_strf(a, "%.*s%s%.*s", STR_ARG(text), i ? "," : "", STR_ARG(all.items[i]));
-    }
     return text;
 }
 
@@ -462,9 +459,8 @@ static void endpoints(struct table_row *row, const struct val *o)
 {
     const struct val *subsets = val_get(o, "subsets");
     struct short_list list = {0};
-    VAL_EACH_ITEM (subset, subsets) {
+    VAL_EACH_ITEM (subset, subsets)
         add_subset(row->a, &list, subset);
-    }
     table_cell_str(row, kube_name(o));
     cell_short_list(row, &list, val_len(subsets) ? "" : "<none>");
     table_cell_age(row, o);
@@ -565,12 +561,11 @@ static struct str node_roles(struct arena *a, const struct val *o)
 {
     const struct str prefix = STR("node-role.kubernetes.io/");
     VEC(struct str) roles = {0};
-    VAL_EACH_MEMBER (key, value, kube_labels(o)) {
+    VAL_EACH_MEMBER (key, value, kube_labels(o))
         if (str_starts(key, prefix) && key.n > prefix.n)
             vec_push(&roles, a, str_sub(key, prefix.n, key.n));
         else if (str_is(key, "kubernetes.io/role") && val_len(value))
             vec_push(&roles, a, val_as_str(value));
-    }
     if (roles.n)
         qsort(roles.items, roles.n, sizeof(*roles.items), compare_text);
     struct str text = STR("");
@@ -585,10 +580,9 @@ static struct str node_roles(struct arena *a, const struct val *o)
 static struct str node_address(const struct val *o, const char *type)
 {
     const struct val *addresses = val_path(o, "status.addresses");
-    for (size_t i = 0; i < val_len(addresses); i++) {
+    for (size_t i = 0; i < val_len(addresses); i++)
         if (str_is(val_path_str(val_at(addresses, i), "type"), type))
             return val_path_str(val_at(addresses, i), "address");
-    }
     return STR("<none>");
 }
 
@@ -982,9 +976,8 @@ static const struct table_printer printers[] = {
 
 const struct table_printer *table_printer_find(const char *group, const char *kind)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(printers); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(printers); i++)
         if (strcmp(printers[i].group, group) == 0 && strcmp(printers[i].kind, kind) == 0)
             return &printers[i];
-    }
     return NULL;
 }

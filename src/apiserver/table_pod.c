@@ -29,10 +29,9 @@ struct pod_summary {
 
 static const struct val *named(const struct val *list, struct str name)
 {
-    for (size_t i = 0; i < val_len(list); i++) {
+    for (size_t i = 0; i < val_len(list); i++)
         if (str_eq(val_path_str(val_at(list, i), "name"), name))
             return val_at(list, i);
-    }
     return NULL;
 }
 
@@ -146,10 +145,9 @@ static void look_at_pod(struct pod_summary *s)
         s->reason = STR("SchedulingGated");
     for (size_t i = 0; i < val_len(init_containers); i++)
         s->total += is_sidecar(val_at(init_containers, i));
-    for (size_t i = 0; i < val_len(inits); i++) {
+    for (size_t i = 0; i < val_len(inits); i++)
         if (look_at_init(s, val_at(inits, i), i))
             break;
-    }
     if (!s->initializing || kube_condition_is(conditions, "Initialized", "True"))
         look_at_containers(s);
     if (!kube_is_deleting(s->pod))

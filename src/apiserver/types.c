@@ -206,10 +206,9 @@ static struct str go_name(struct arena *a, struct str type)
         const char *name;
     } names[] = {{'s', "string"},  {'i', "int32"}, {'l', "int64"},
                  {'f', "float64"}, {'b', "bool"},  {'y', "[]uint8"}};
-    for (size_t i = 0; type_is_scalar(type) && i < ARRAY_SIZE(names); i++) {
+    for (size_t i = 0; type_is_scalar(type) && i < ARRAY_SIZE(names); i++)
         if (type.p[0] == names[i].letter)
             return str_of(names[i].name);
-    }
     return arena_strf(a, "v1.%.*s", STR_ARG(last_part(type)));
 }
 

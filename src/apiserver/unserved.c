@@ -55,14 +55,12 @@ static bool maps_a_port(const struct val *service)
 
 static bool any_container(const struct val *pod, bool (*is)(const struct val *container))
 {
-    VAL_EACH_ITEM (container, val_path(pod, "spec.containers")) {
+    VAL_EACH_ITEM (container, val_path(pod, "spec.containers"))
         if (is(container))
             return true;
-    }
-    VAL_EACH_ITEM (container, val_path(pod, "spec.initContainers")) {
+    VAL_EACH_ITEM (container, val_path(pod, "spec.initContainers"))
         if (is(container))
             return true;
-    }
     return false;
 }
 
@@ -80,10 +78,9 @@ static bool runs_as_somebody(const struct val *pod)
 
 static bool has_host_port(const struct val *container)
 {
-    VAL_EACH_ITEM (port, val_get(container, "ports")) {
+    VAL_EACH_ITEM (port, val_get(container, "ports"))
         if (val_path_int(port, "hostPort", 0) > 0)
             return true;
-    }
     return false;
 }
 

@@ -72,10 +72,9 @@ static const struct val *keep_system_meta(struct api_request *rq, const struct v
         meta = val_set(a, meta, kept[i], val_get(old_meta, kept[i]));
     static const char *const dropped_when_empty[] = {"labels", "annotations", "finalizers",
                                                      "ownerReferences"};
-    for (size_t i = 0; i < ARRAY_SIZE(dropped_when_empty); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(dropped_when_empty); i++)
         if (val_len(val_get(meta, dropped_when_empty[i])) == 0)
             meta = val_set(a, meta, dropped_when_empty[i], NULL);
-    }
     meta = val_set(a, meta, "selfLink", NULL);
     if (rq->internal)
         meta = val_set(a, meta, "managedFields", val_get(old_meta, "managedFields"));
@@ -129,10 +128,9 @@ static void check_new_finalizers(struct api_request *rq, const struct val *old,
         return;
     const struct val *list = val_path(object, "metadata.finalizers");
     struct buf added cleanup(buf_done) = BUF_INIT(8192);
-    for (size_t i = 0; i < val_len(list); i++) {
+    for (size_t i = 0; i < val_len(list); i++)
         if (!has_finalizer(old, val_as_c(val_at(list, i))))
             buf_addf(&added, "%s\"%s\"", added.n ? ", " : "", val_as_c(val_at(list, i)));
-    }
     for (int twice = 0; added.n && twice < 2; twice++) /* as kube-apiserver says it */
         cause_forbidden(causes, STR("metadata.finalizers"),
                         arena_strf(rq->arena,

@@ -15,10 +15,9 @@
 
 static bool one_of(struct str s, const char *const *names, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         if (str_is(s, names[i]))
             return true;
-    }
     return false;
 }
 
@@ -326,10 +325,9 @@ static void check_event(struct api_request *rq, const struct val *object, const 
     bool newer = strcmp(rq->resource->kube.group, "events.k8s.io") == 0;
     static const char *const needed[] = {"reportingController", "reportingInstance", "action",
                                          "reason"};
-    for (size_t i = 0; !old && newer && i < ARRAY_SIZE(needed); i++) {
+    for (size_t i = 0; !old && newer && i < ARRAY_SIZE(needed); i++)
         if (!val_len(val_get(rq->body, needed[i])))
             cause_required(causes, str_of(needed[i]), "");
-    }
 }
 
 static void check_crd(struct api_request *rq, const struct val *object, const struct val *old,
@@ -412,8 +410,7 @@ void validate_object(struct api_request *rq, const struct val *object, const str
     }
     if (str_is(rq->subresource, "status"))
         return;
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
         if (strcmp(rows[i].table, rq->resource->table) == 0)
             rows[i].fn(rq, object, old, causes);
-    }
 }

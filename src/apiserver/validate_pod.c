@@ -378,10 +378,9 @@ static bool only_adds(struct arena *a, const struct val *now, const struct val *
 {
     struct val_places places = VAL_PLACES(a);
     val_places_of(&places, now, NULL);
-    for (size_t i = 0; i < val_len(was); i++) {
+    for (size_t i = 0; i < val_len(was); i++)
         if (val_places_find(&places, val_at(was, i)) == VAL_NOWHERE)
             return false;
-    }
     return true;
 }
 

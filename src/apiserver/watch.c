@@ -124,10 +124,9 @@ static bool select_change(const struct watcher *w, const struct told *told, enum
 
 void watch_hub_event(struct watch_hub *hub, const struct store_event *event)
 {
-    for (struct watcher *w = hub->first; w; w = w->next) {
+    for (struct watcher *w = hub->first; w; w = w->next)
         if (!w->dead)
             tell_change(w, event, false);
-    }
 }
 
 static void watcher_destroy(struct watcher *w)
@@ -229,10 +228,9 @@ static void drain(void *ctx)
     int64_t until = pace.left - PACE_SLICE_STEPS;
     bool all = true;
     hub->draining = true;
-    for (struct watcher *w = hub->first; w && all; w = w->next) {
+    for (struct watcher *w = hub->first; w && all; w = w->next)
         if (!w->dead && (w->queue.n || w->over))
             all = drain_watcher(w, until);
-    }
     hub->draining = false;
     if (!all)
         drain_soon(hub);
@@ -247,10 +245,9 @@ static void on_bookmark_time(void *ctx)
 {
     struct watch_hub *hub = ctx;
     uint64_t revision = store_revision(hub->server->store);
-    for (struct watcher *w = hub->first; w; w = w->next) {
+    for (struct watcher *w = hub->first; w; w = w->next)
         if (!w->dead && !w->over && w->bookmarks && w->revision < revision)
             tell(w, KUBE_BOOKMARK, NULL, revision, false);
-    }
 }
 
 /* --- beginning */

@@ -16,12 +16,11 @@ struct str base64_encode(struct arena *a, struct str bytes, enum base64_form for
                          (left > 1 ? (uint32_t)(uint8_t)bytes.p[i + 1] << 8 : 0) |
                          (left > 2 ? (uint32_t)(uint8_t)bytes.p[i + 2] : 0);
         size_t digits = left > 2 ? 4 : left + 1;
-        for (size_t k = 0; k < 4; k++) {
+        for (size_t k = 0; k < 4; k++)
             if (k < digits)
                 out[n++] = alphabets[form][group >> (18 - 6 * k) & 63];
             else if (form == BASE64_STANDARD)
                 out[n++] = '=';
-        }
     }
     out[n] = '\0';
     return (struct str){out, n};

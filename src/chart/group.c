@@ -59,9 +59,8 @@ static const struct val *with_env(const struct chart_part *part, const struct va
                                  val_get(own, "containerEnv")};
 
     for (size_t l = 0; l < ARRAY_SIZE(lists); l++)
-        VAL_EACH_ITEM (item, lists[l]) {
+        VAL_EACH_ITEM (item, lists[l])
             all = val_append(part->a, all, chart_plain_numbers(part->a, item));
-        }
     if (val_len(all) > 0)
         return val_set(part->a, into, "env", all);
     return part->rules->keeps_env ? val_set(part->a, into, "env", val_null()) : into;
@@ -97,9 +96,8 @@ static const struct val *pod_template(const struct chart_part *part, const struc
     ray = with_env(part, own, ray);
     ray = with_blocks(part, IN_CONTAINER, role, own, ray);
     containers = val_append(a, containers, ray);
-    VAL_EACH_ITEM (sidecar, val_get(own, "sidecarContainers")) {
+    VAL_EACH_ITEM (sidecar, val_get(own, "sidecarContainers"))
         containers = val_append(a, containers, chart_plain_numbers(a, sidecar));
-    }
     pod = val_set(a, pod, "containers", containers);
     if (chart_truth(pull_secrets) || part->rules->keeps_empty)
         pod = val_set(a, pod, "imagePullSecrets", pull_secrets ? pull_secrets : val_null());

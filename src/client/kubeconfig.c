@@ -14,7 +14,7 @@
 
 static int read_file(const char *path, struct buf *out, struct err *err)
 {
-    cleanup(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd cleanup(cleanup_close) = open(path, O_RDONLY | O_CLOEXEC);
     char chunk[8192];
     ssize_t n;
 
@@ -131,8 +131,8 @@ static int take_config(const struct val *doc, const char *dir, struct kubeconfig
 
 static int load_file(const char *path, struct kubeconfig *c, struct err *err)
 {
-    cleanup(buf_done) struct buf text = BUF_INIT(KUBECONFIG_MAX_BYTES);
-    cleanup(cleanup_arena) struct arena *a = arena_new();
+    struct buf text cleanup(buf_done) = BUF_INIT(KUBECONFIG_MAX_BYTES);
+    struct arena *a cleanup(cleanup_arena) = arena_new();
     const char *slash = strrchr(path, '/');
     struct str dir = slash ? (struct str){path, (size_t)(slash - path)} : STR(".");
     const struct val *doc;

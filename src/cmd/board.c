@@ -174,7 +174,7 @@ static const struct val *group_row(struct fold *f, const struct board_cluster *e
 /* {CPU: 2, GPU: 1} -> "{CPU 2, GPU 1}" */
 static const struct val *shape_text(struct arena *a, const struct val *shape)
 {
-    cleanup(buf_done) struct buf text = BUF_INIT(4096);
+    struct buf text cleanup(buf_done) = BUF_INIT(4096);
     const char *sep = "";
 
     if (val_is(shape, VAL_STRING))
@@ -258,10 +258,9 @@ static const struct val *head_address(struct arena *a, const struct val *pod, co
 {
     struct str ip = val_path_str(pod, "status.podIP");
 
-    VAL_EACH_ITEM (item, val_path(pod, "spec.containers[0].ports")) {
+    VAL_EACH_ITEM (item, val_path(pod, "spec.containers[0].ports"))
         if (str_is(val_as_str(val_get(item, "name")), port_name))
             port = val_as_int(val_get(item, "containerPort"), port);
-    }
     return ip.n ? val_textf(a, "%s%.*s:%lld", scheme, STR_ARG(ip), (long long)port) : NULL;
 }
 

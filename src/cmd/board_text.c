@@ -94,9 +94,8 @@ static unsigned name_width(const struct val *rows, const char *key, unsigned at_
 {
     size_t width = at_least;
 
-    VAL_EACH_ITEM (row, rows) {
+    VAL_EACH_ITEM (row, rows)
         width = MAX_OF(width, val_len(val_get(row, key)));
-    }
     return (unsigned)MIN_OF(width, (size_t)NAME_MAX_COLUMNS);
 }
 
@@ -176,9 +175,8 @@ static void print_nodes(struct text *t, const struct val *board)
     unsigned width = name_width(nodes, "name", 4), gpu_columns = 5;
     char line[300];
 
-    VAL_EACH_ITEM (node, nodes) {
+    VAL_EACH_ITEM (node, nodes)
         gpu_columns = MAX_OF(gpu_columns, (unsigned)(3 * MIN_OF(number(node, "gpus"), 32)));
-    }
     snprintf(line, sizeof(line), "%-*s  %-*s %7s %12s %16s", (int)width, "NODE", (int)gpu_columns,
              "GPUS", "USED", "CPU", "MEMORY");
     header(t, line);
@@ -304,9 +302,8 @@ void board_print(struct arena *a, const struct val *board, const struct board_st
         end_line(&t);
         end_line(&t);
     }
-    VAL_EACH_ITEM (cluster, val_get(board, "clusters")) {
+    VAL_EACH_ITEM (cluster, val_get(board, "clusters"))
         print_cluster(&t, cluster);
-    }
     print_hidden(&t, board, "clusters");
     print_nodes(&t, board);
     print_hidden(&t, board, "nodes");

@@ -77,7 +77,7 @@ static int stop(const struct cmd_verb *verb, pid_t pid, int pidfd, int64_t timeo
 /* Empties a folder that an up made (it has a store), holding its lock meanwhile. */
 static int purge(const struct cmd_verb *verb, struct state *state)
 {
-    cleanup(cleanup_arena) struct arena *a = arena_new();
+    struct arena *a cleanup(cleanup_arena) = arena_new();
     struct err err = ERR_INIT;
 
     if (access(state_path(state, a, "store.db").p, F_OK) < 0) {
@@ -146,11 +146,10 @@ static int down_main(const struct cmd_verb *verb, int argc, char **argv)
     int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 
     /* The descriptor names one process for ever: ask again who it is, now that it cannot change. */
-    if (pidfd < 0 || !state_runner(&state, &again) || again != pid) {
+    if (pidfd < 0 || !state_runner(&state, &again) || again != pid)
         fprintf(stderr, "mobula up has just ended\n");
-    } else {
+    else
         exit_code = stop(verb, pid, pidfd, d.timeout_ms, d.now);
-    }
     if (pidfd >= 0)
         close(pidfd);
     return exit_code == 0 && d.purge ? purge(verb, &state) : exit_code;

@@ -139,7 +139,7 @@ static int list_member(const struct val *item, struct arena *a, const char *key,
                        struct err *err)
 {
     const struct val *v = val_get(item, key);
-    cleanup(buf_done) struct buf all = BUF_INIT(1u << 20);
+    struct buf all cleanup(buf_done) = BUF_INIT(1u << 20);
     size_t n = val_is(v, VAL_ARRAY) ? val_len(v) : v ? 1 : 0;
 
     for (size_t i = 0; i < n; i++) {

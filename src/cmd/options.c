@@ -196,8 +196,8 @@ int cmd_number(const char *option, const char *text, int64_t low, int64_t high, 
 int cmd_read_file(struct arena *a, const char *path, struct str *ret, struct err *err)
 {
     bool is_stdin = strcmp(path, "-") == 0;
-    cleanup(cleanup_close) int opened = is_stdin ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-    cleanup(buf_done) struct buf text = BUF_INIT(VAL_MAX_TEXT_BYTES);
+    int opened cleanup(cleanup_close) = is_stdin ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    struct buf text cleanup(buf_done) = BUF_INIT(VAL_MAX_TEXT_BYTES);
     int fd = is_stdin ? STDIN_FILENO : opened;
     char chunk[16384];
 
@@ -272,7 +272,7 @@ bool cmd_wants_color(bool on_terminal)
 
 int cmd_print_value(const struct cmd_verb *verb, const struct val *v, enum cmd_output output)
 {
-    cleanup(buf_done) struct buf text = BUF_INIT(256u << 20);
+    struct buf text cleanup(buf_done) = BUF_INIT(256u << 20);
 
     if (output == CMD_OUTPUT_JSON) {
         val_print_json_pretty(v, &text);

@@ -142,7 +142,7 @@ static int take_choice(const char *option, const char *value, struct job *job,
 static int print_objects(const struct cmd_verb *verb, struct arena *a,
                          const struct objects *objects, enum cmd_output output)
 {
-    cleanup(buf_done) struct buf text = BUF_INIT(256u << 20);
+    struct buf text cleanup(buf_done) = BUF_INIT(256u << 20);
 
     if (output == CMD_OUTPUT_JSON)
         return cmd_print_value(verb,
@@ -159,7 +159,7 @@ static int print_objects(const struct cmd_verb *verb, struct arena *a,
 
 static int render_main(const struct cmd_verb *verb, int argc, char **argv)
 {
-    cleanup(cleanup_arena) struct arena *a = arena_new();
+    struct arena *a cleanup(cleanup_arena) = arena_new();
     struct cmd_args args = {.verb = verb, .argc = argc, .argv = argv};
     enum cmd_output output = CMD_OUTPUT_YAML;
     const char *file = NULL;
@@ -169,14 +169,13 @@ static int render_main(const struct cmd_verb *verb, int argc, char **argv)
     struct str text;
     int option;
 
-    while ((option = cmd_next(&args)) >= 0) {
+    while ((option = cmd_next(&args)) >= 0)
         if (strcmp(options[option].name, "filename") == 0)
             file = args.value;
         else if (strcmp(options[option].name, "explain") == 0)
             job.explain = true;
         else if (take_choice(options[option].name, args.value, &job, &output, &err) < 0)
             return cmd_fail(verb, &err);
-    }
     if (option == CMD_ARGS_STOP)
         return args.exit_code;
     if (optind < argc || !file)

@@ -16,11 +16,10 @@ struct stale_job {
  * does the stamp of an operator's version. */
 static bool has_all(const struct val *old, const struct val *fresh)
 {
-    VAL_EACH_MEMBER (key, value, fresh) {
+    VAL_EACH_MEMBER (key, value, fresh)
         if (!str_is(key, "ray.io/kuberay-version") &&
             !str_starts(key, STR("ray.io/upgrade-strategy")) && val_gets(old, key) != value)
             return false;
-    }
     return true;
 }
 

@@ -84,7 +84,7 @@ static int print_board(const struct cmd_verb *verb, struct arena *a, const struc
     bool on_terminal = isatty(STDOUT_FILENO);
     struct board_style style = {.color = cmd_wants_color(on_terminal),
                                 .wide = output == CMD_OUTPUT_WIDE};
-    cleanup(buf_done) struct buf text = BUF_INIT(64u << 20);
+    struct buf text cleanup(buf_done) = BUF_INIT(64u << 20);
     struct winsize size;
 
     if (output == CMD_OUTPUT_JSON || output == CMD_OUTPUT_YAML)
@@ -97,7 +97,7 @@ static int print_board(const struct cmd_verb *verb, struct arena *a, const struc
 
 static int look(const struct cmd_verb *verb, const struct state *state, enum cmd_output output)
 {
-    cleanup(cleanup_arena) struct arena *a = arena_new();
+    struct arena *a cleanup(cleanup_arena) = arena_new();
     struct str kubeconfig = state_path(state, a, "kubeconfig");
     struct loop *loop = loop_new_uv();
     struct board_index *index = board_index_new(false);
@@ -130,12 +130,11 @@ static int status_main(const struct cmd_verb *verb, int argc, char **argv)
     pid_t pid;
     int option;
 
-    while ((option = cmd_next(&args)) >= 0) {
+    while ((option = cmd_next(&args)) >= 0)
         if (strcmp(options[option].name, "state") == 0)
             dir = args.value;
         else if (cmd_output_of(args.value, true, &output, &err) < 0)
             return cmd_fail(verb, &err);
-    }
     if (option == CMD_ARGS_STOP)
         return args.exit_code;
     if (optind < argc)

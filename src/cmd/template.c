@@ -36,7 +36,7 @@ static int take_option(struct template_args *t, struct arena *a, const char *nam
 static int print_result(const struct cmd_verb *verb, const struct template_args *t,
                         const struct chart_result *result)
 {
-    cleanup(buf_done) struct buf text = BUF_INIT(256u << 20);
+    struct buf text cleanup(buf_done) = BUF_INIT(256u << 20);
 
     if (t->output != CMD_OUTPUT_TEXT)
         return cmd_print_value(verb, result->object, t->output);
@@ -47,7 +47,7 @@ static int print_result(const struct cmd_verb *verb, const struct template_args 
 
 static int template_main(const struct cmd_verb *verb, int argc, char **argv)
 {
-    cleanup(cleanup_arena) struct arena *a = arena_new();
+    struct arena *a cleanup(cleanup_arena) = arena_new();
     struct cmd_args args = {.verb = verb, .argc = argc, .argv = argv};
     struct template_args t = {.request.read = cmd_read_for_chart};
     struct chart_result result;

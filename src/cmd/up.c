@@ -251,12 +251,11 @@ static void add_word(struct buf *out, const char *word)
         return;
     }
     buf_addc(out, '\'');
-    for (; *word; word++) {
+    for (; *word; word++)
         if (*word == '\'')
             buf_adds(out, "'\\''");
         else
             buf_addc(out, *word);
-    }
     buf_addc(out, '\'');
 }
 
@@ -274,7 +273,7 @@ static struct str usage_text(struct arena *a, const struct up_session *s,
 {
     const struct up_options *o = s->options;
     int dashboard = o->ports[UP_PORT_DASHBOARD].port, client = o->ports[UP_PORT_CLIENT].port;
-    cleanup(buf_done) struct buf text = BUF_INIT(16384);
+    struct buf text cleanup(buf_done) = BUF_INIT(16384);
 
     buf_adds(&text, "export KUBECONFIG=");
     add_word(&text, up_kubeconfig(world));
@@ -424,7 +423,7 @@ static off_t log_size(const struct state *state)
 static int wait_for_child(const struct state *state, bool named, pid_t child, int fd,
                           off_t log_from)
 {
-    cleanup(buf_done) struct buf text = BUF_INIT(16384);
+    struct buf text cleanup(buf_done) = BUF_INIT(16384);
     char chunk[4096];
     ssize_t n;
     int status = 0;
@@ -531,7 +530,7 @@ static const struct up_options defaults = {
 
 static int up_main(const struct cmd_verb *verb, int argc, char **argv)
 {
-    cleanup(cleanup_arena) struct arena *a = arena_new();
+    struct arena *a cleanup(cleanup_arena) = arena_new();
     struct cmd_args args = {.verb = verb, .argc = argc, .argv = argv};
     struct up_options o = defaults;
     const struct val *object = NULL;

@@ -362,7 +362,7 @@ static int note_lost(struct up_world *w, struct err *err)
         .verb = KUBE_LIST, .group = "ray.io", .version = "v1", .plural = "rayclusters"};
     const struct val *answer;
     int rc = kube_sync(w->loop, w->api, &call, w->a, &answer, err);
-    cleanup(buf_done) struct buf text = BUF_INIT(16384);
+    struct buf text cleanup(buf_done) = BUF_INIT(16384);
 
     if (rc < 0)
         return rc;

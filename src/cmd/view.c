@@ -133,7 +133,7 @@ static struct board_limits limits_of(const struct view *view, size_t rows)
 
 static void draw_frame(struct view *view, struct arena *a)
 {
-    cleanup(buf_done) struct buf frame = BUF_INIT(FRAME_MAX_BYTES);
+    struct buf frame cleanup(buf_done) = BUF_INIT(FRAME_MAX_BYTES);
     struct winsize size = {.ws_col = 100, .ws_row = 40};
 
     (void)ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
@@ -247,7 +247,7 @@ static void publish(void *ctx)
     if (!view->unpublished || from < view->publish_at)
         return;
     struct arena *a cleanup(cleanup_arena) = arena_new();
-    cleanup(buf_done) struct buf text = BUF_INIT(FILE_MAX_BYTES);
+    struct buf text cleanup(buf_done) = BUF_INIT(FILE_MAX_BYTES);
     struct err err = ERR_INIT;
 
     view->unpublished = false;

@@ -25,9 +25,8 @@ static void link_connect(struct grpc *g);
 void grpc_list_push(struct grpc_list *list, struct grpc_req *req)
 {
     req->next = NULL;
-    if (!list->head) {
+    if (!list->head)
         list->tail = &list->head;
-    }
     *list->tail = req;
     list->tail = &req->next;
 }
@@ -37,9 +36,8 @@ void grpc_list_remove(struct grpc_list *list, struct grpc_req *req)
     for (struct grpc_req **at = &list->head; *at; at = &(*at)->next) {
         if (*at == req) {
             *at = req->next;
-            if (!*at) {
+            if (!*at)
                 list->tail = at;
-            }
             return;
         }
     }
@@ -71,9 +69,8 @@ static void deliver(void *ctx)
     struct grpc *g = ctx;
     g->deliver_timer = NULL;
     size_t due = 0; /* not those that a callback adds: the loop goes on in between */
-    for (struct grpc_req *req = g->finished.head; req; req = req->next) {
+    for (struct grpc_req *req = g->finished.head; req; req = req->next)
         due++;
-    }
     g->busy++;
     while (g->finished.head && (due > 0 || g->doomed)) {
         struct grpc_req *req = g->finished.head;
@@ -82,25 +79,22 @@ static void deliver(void *ctx)
         g->in_flight--;
         g->buffered_bytes -= MIN_OF(g->buffered_bytes, req->in.n);
         struct str reply = STR_NULL;
-        if (req->rc == 0) {
+        if (req->rc == 0)
             reply = str_sub(buf_str(&req->in), 5, req->in.n);
-        }
         req->done(req->ctx, req->rc, reply, req->rc == 0 ? NULL : &req->err);
         req_free(req);
     }
     g->busy--;
-    if (g->doomed && g->busy == 0) {
+    if (g->doomed && g->busy == 0)
         free_now(g);
-    } else if (g->finished.head) {
+    else if (g->finished.head)
         grpc_deliver_soon(g);
-    }
 }
 
 void grpc_deliver_soon(struct grpc *g)
 {
-    if (!g->deliver_timer && !g->doomed) {
+    if (!g->deliver_timer && !g->doomed)
         g->deliver_timer = loop_after(g->loop, 0, deliver, g);
-    }
 }
 
 void grpc_finish(struct grpc_req *req, struct grpc_list *from)
@@ -115,9 +109,8 @@ static void finish_all(struct grpc *g, struct grpc_list *list, const struct err 
 {
     while (list->head) {
         struct grpc_req *req = list->head;
-        if (g->session && req->stream) {
+        if (g->session && req->stream)
             nghttp2_session_set_stream_user_data(g->session, req->stream, NULL);
-        }
         req->err = *err;
         req->rc = -(int)err->code;
         grpc_finish(req, list);
@@ -156,9 +149,8 @@ static void link_renew_when_idle(struct grpc *g)
 {
     if (g->link == GRPC_LINK_LEAVING && !g->active.head) {
         link_close(g);
-        if (g->waiting.head) {
+        if (g->waiting.head)
             link_connect(g);
-        }
     }
 }
 
@@ -181,12 +173,10 @@ static int take_output(struct grpc *g, struct err *err)
     while (g->out.n < GRPC_OUT_HIGH_BYTES) {
         const uint8_t *bytes = NULL;
         ssize_t n = nghttp2_session_mem_send(g->session, &bytes);
-        if (n < 0) {
+        if (n < 0)
             return err_set(err, ERR_UNAVAILABLE, "HTTP/2: %s", nghttp2_strerror((int)n));
-        }
-        if (n == 0) {
+        if (n == 0)
             return 0;
-        }
         buf_add(&g->out, (struct str){(const char *)bytes, (size_t)n});
     }
     return 0;
@@ -196,13 +186,11 @@ static int write_output(struct grpc *g, struct err *err)
 {
     for (;;) {
         int rc = take_output(g, err);
-        if (rc < 0 || g->out.n == 0) {
+        if (rc < 0 || g->out.n == 0)
             return rc;
-        }
         ssize_t n = send(g->fd, g->out.p, g->out.n, MSG_NOSIGNAL);
-        if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
             return 0;
-        }
         if (n < 0) {
             err_errno(err, errno, "%s:%d: send", g->ip, g->port);
             err->code = ERR_UNAVAILABLE;
@@ -215,9 +203,8 @@ static int write_output(struct grpc *g, struct err *err)
 void grpc_link_pump(struct grpc *g)
 {
     struct err err = ERR_INIT;
-    if (g->link != GRPC_LINK_UP && g->link != GRPC_LINK_LEAVING) {
+    if (g->link != GRPC_LINK_UP && g->link != GRPC_LINK_LEAVING)
         return;
-    }
     submit_waiting(g);
     if (write_output(g, &err) < 0) {
         grpc_link_lost(g, &err);
@@ -239,15 +226,13 @@ static bool read_input(struct grpc *g)
     char chunk[GRPC_READ_CHUNK_BYTES];
     for (int i = 0; i < GRPC_MAX_READS_PER_EVENT; i++) {
         ssize_t n = recv(g->fd, chunk, sizeof(chunk), 0);
-        if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
             return true;
-        }
         if (n <= 0) {
             if (n == 0 && !g->active.head) { /* harmless: the next call connects again */
                 link_close(g);
-                if (g->waiting.head) {
+                if (g->waiting.head)
                     link_connect(g);
-                }
                 return false;
             }
             if (n < 0) {
@@ -277,9 +262,8 @@ static void link_connected(struct grpc *g)
     struct err err = ERR_INIT;
     int failure = 0;
     socklen_t size = sizeof(failure);
-    if (getsockopt(g->fd, SOL_SOCKET, SO_ERROR, &failure, &size) < 0) {
+    if (getsockopt(g->fd, SOL_SOCKET, SO_ERROR, &failure, &size) < 0)
         failure = errno;
-    }
     if (failure != 0) {
         err_errno(&err, failure, "%s:%d: connect", g->ip, g->port);
         err.code = ERR_UNAVAILABLE;
@@ -302,9 +286,8 @@ static void on_ready(void *ctx, int events)
         link_connected(g);
         return;
     }
-    if ((events & LOOP_READ) && !read_input(g)) {
+    if ((events & LOOP_READ) && !read_input(g))
         return;
-    }
     grpc_link_pump(g);
 }
 
@@ -338,9 +321,8 @@ static int socket_open(struct grpc *g, int *ret_fd, struct err *err)
         return err_set(err, ERR_INVALID, "\"%s\" is no IP address", g->ip);
     }
     int fd = socket(to.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
+    if (fd < 0)
         return err_errno(err, errno, "socket");
-    }
     int on = 1;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     if (connect(fd, &to.any, size) < 0 && errno != EINPROGRESS) {
@@ -442,11 +424,10 @@ void grpc_call(struct grpc *g, const char *path, struct str message, int64_t tim
         return;
     }
     req->timer = loop_after(g->loop, req->timeout_ms, on_call_timeout, req);
-    if (g->link == GRPC_LINK_DOWN) {
+    if (g->link == GRPC_LINK_DOWN)
         link_connect(g);
-    } else {
+    else
         grpc_link_pump(g);
-    }
 }
 
 size_t grpc_in_flight(const struct grpc *g)
@@ -477,9 +458,8 @@ struct grpc *grpc_new(struct loop *loop, const struct grpc_config *config)
 
 struct grpc *grpc_free(struct grpc *g)
 {
-    if (!g || g->doomed) {
+    if (!g || g->doomed)
         return NULL;
-    }
     struct err err = ERR_INIT;
     err_set(&err, ERR_CANCELED, "the caller gave up %s:%d", g->ip, g->port);
     finish_all(g, &g->active, &err);
@@ -492,8 +472,7 @@ struct grpc *grpc_free(struct grpc *g)
     buf_done(&g->out);
     g->deliver_timer = loop_timer_free(g->deliver_timer);
     g->doomed = true;
-    if (g->busy == 0) {
+    if (g->busy == 0)
         deliver(g); /* frees at its end */
-    }
     return NULL;
 }

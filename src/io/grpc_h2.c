@@ -11,9 +11,8 @@
 
 static int hex_digit(uint8_t c)
 {
-    if (c >= '0' && c <= '9') {
+    if (c >= '0' && c <= '9')
         return c - '0';
-    }
     c |= 0x20;
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
@@ -36,11 +35,9 @@ static void percent_decode(const uint8_t *text, size_t n, char *ret, size_t ret_
 
 static enum err_code code_of_grpc(int64_t status)
 {
-    for (int c = 1; c < _ERR_MAX; c++) {
-        if (err_grpc_code((enum err_code)c) == status) {
+    for (int c = 1; c < _ERR_MAX; c++)
+        if (err_grpc_code((enum err_code)c) == status)
             return (enum err_code)c;
-        }
-    }
     return ERR_IO;
 }
 
@@ -52,11 +49,9 @@ static enum err_code code_of_http(int status)
     } table[] = {{401, ERR_UNAUTHORIZED}, {403, ERR_FORBIDDEN},   {404, ERR_NOT_ALLOWED},
                  {429, ERR_UNAVAILABLE},  {502, ERR_UNAVAILABLE}, {503, ERR_UNAVAILABLE},
                  {504, ERR_UNAVAILABLE}};
-    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-        if (table[i].http == status) {
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++)
+        if (table[i].http == status)
             return table[i].code;
-        }
-    }
     return ERR_IO;
 }
 
@@ -64,9 +59,8 @@ static enum err_code code_of_http(int status)
 static int check_message(struct grpc_req *req, struct err *err)
 {
     const uint8_t *p = (const uint8_t *)req->in.p;
-    if (req->in.n < GRPC_FRAME_HEAD_BYTES) {
+    if (req->in.n < GRPC_FRAME_HEAD_BYTES)
         return err_set(err, ERR_CORRUPT, "%s: the answer is OK but holds no message", req->path);
-    }
     if (p[0] != 0) {
         return err_set(err, ERR_CORRUPT, "%s: the answer is compressed, which was not offered",
                        req->path);
@@ -93,9 +87,8 @@ static int stream_verdict(struct grpc_req *req, uint32_t reset, struct err *err)
         return err_set(err, code_of_http(req->http_status), "%s: HTTP status %d", req->path,
                        req->http_status);
     }
-    if (reset == NGHTTP2_REFUSED_STREAM) {
+    if (reset == NGHTTP2_REFUSED_STREAM)
         return err_set(err, ERR_UNAVAILABLE, "%s: the peer refused the stream", req->path);
-    }
     if (req->wrong_type) {
         return err_set(err, ERR_MEDIA_TYPE, "%s: the answer is not gRPC: is this port a GCS?",
                        req->path);
@@ -105,9 +98,8 @@ static int stream_verdict(struct grpc_req *req, uint32_t reset, struct err *err)
                        "%s: the peer reset the stream: %s", req->path,
                        nghttp2_http2_strerror(reset));
     }
-    if (req->grpc_status != 0) {
+    if (req->grpc_status != 0)
         return err_set(err, ERR_CORRUPT, "%s: the stream ended without grpc-status", req->path);
-    }
     return check_message(req, err);
 }
 
@@ -115,9 +107,8 @@ static int on_stream_close(nghttp2_session *session, int32_t stream, uint32_t er
 {
     struct grpc *g = ctx;
     struct grpc_req *req = nghttp2_session_get_stream_user_data(session, stream);
-    if (!req) {
+    if (!req)
         return 0;
-    }
     nghttp2_session_set_stream_user_data(session, stream, NULL);
     req->rc = stream_verdict(req, error_code, &req->err);
     grpc_finish(req, &g->active);
@@ -135,9 +126,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     struct grpc_req *req = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     struct str text = {(const char *)value, value_n};
     int64_t number = 0;
-    if (!req || frame->hd.type != NGHTTP2_HEADERS) {
+    if (!req || frame->hd.type != NGHTTP2_HEADERS)
         return 0;
-    }
     if (name_is(name, name_n, ":status") && str_to_i64(text, &number)) {
         req->http_status = (int)number;
     } else if (name_is(name, name_n, "grpc-status")) {
@@ -156,9 +146,8 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream, cons
 {
     struct grpc *g = ctx;
     struct grpc_req *req = nghttp2_session_get_stream_user_data(session, stream);
-    if (!req || req->too_large) {
+    if (!req || req->too_large)
         return 0;
-    }
     size_t ceiling = g->max_reply_bytes + GRPC_FRAME_HEAD_BYTES;
     if (n > ceiling - MIN_OF(ceiling, g->buffered_bytes)) {
         req->too_large = true;
@@ -172,9 +161,8 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream, cons
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *ctx)
 {
     struct grpc *g = ctx;
-    if (frame->hd.type == NGHTTP2_GOAWAY && g->link == GRPC_LINK_UP) {
+    if (frame->hd.type == NGHTTP2_GOAWAY && g->link == GRPC_LINK_UP)
         g->link = GRPC_LINK_LEAVING;
-    }
     return 0;
 }
 
@@ -183,13 +171,11 @@ static int on_not_sent(nghttp2_session *session, const nghttp2_frame *frame, int
                        void *ctx)
 {
     struct grpc *g = ctx;
-    if (frame->hd.type != NGHTTP2_HEADERS) {
+    if (frame->hd.type != NGHTTP2_HEADERS)
         return 0;
-    }
     struct grpc_req *req = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
-    if (!req) {
+    if (!req)
         return 0;
-    }
     nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, NULL);
     req->rc = err_set(&req->err, ERR_UNAVAILABLE, "%s: not sent: %s", req->path,
                       nghttp2_strerror(lib_error));
@@ -235,15 +221,13 @@ static ssize_t read_message(nghttp2_session *session, int32_t stream, uint8_t *t
                             uint32_t *flags, nghttp2_data_source *source, void *ctx)
 {
     struct grpc_req *req = nghttp2_session_get_stream_user_data(session, stream);
-    if (!req) {
+    if (!req)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* timed out meanwhile: resets the stream */
-    }
     size_t n = MIN_OF(room, req->out.n - req->out_sent);
     memcpy(to, req->out.p + req->out_sent, n);
     req->out_sent += n;
-    if (req->out_sent == req->out.n) {
+    if (req->out_sent == req->out.n)
         *flags |= NGHTTP2_DATA_FLAG_EOF;
-    }
     return (ssize_t)n;
 }
 
@@ -271,9 +255,8 @@ int grpc_h2_submit(struct grpc *g, struct grpc_req *req, struct err *err)
     size_t n = ARRAY_SIZE(headers) - (g->authorization ? 0 : 1);
     nghttp2_data_provider body = {.read_callback = read_message};
     int32_t stream = nghttp2_submit_request(g->session, NULL, headers, n, &body, req);
-    if (stream < 0) {
+    if (stream < 0)
         return err_set(err, ERR_UNAVAILABLE, "%s: %s", req->path, nghttp2_strerror(stream));
-    }
     req->stream = stream;
     return 0;
 }

@@ -366,10 +366,9 @@ void http_escape(struct buf *out, struct str text, const char *keep)
 {
     static const char plain[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
-    for (size_t i = 0; i < text.n; i++) {
+    for (size_t i = 0; i < text.n; i++)
         if (text.p[i] && (strchr(plain, text.p[i]) || strchr(keep, text.p[i])))
             buf_addc(out, text.p[i]);
         else
             buf_addf(out, "%%%02X", (unsigned char)text.p[i]);
-    }
 }

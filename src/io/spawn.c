@@ -39,9 +39,9 @@ struct spawn_watch {
 static _Noreturn void child_fail(int report_fd, const char *step)
 {
     struct spawn_failure failure = {.errno_value = errno};
-    for (size_t i = 0; step[i] && i + 1 < sizeof failure.step; i++)
+    for (size_t i = 0; step[i] && i + 1 < sizeof(failure.step); i++)
         failure.step[i] = step[i];
-    ssize_t n = write(report_fd, &failure, sizeof failure);
+    ssize_t n = write(report_fd, &failure, sizeof(failure));
     _exit(n < 0 ? 126 : 127);
 }
 
@@ -147,8 +147,8 @@ int spawn_start(const struct spawn_options *o, struct spawn_child *ret, struct e
 {
     INVARIANT(o->n_fds <= SPAWN_MAX_FDS);
     char uid_map[48], gid_map[48];
-    snprintf(uid_map, sizeof uid_map, "0 %u 1", (unsigned)geteuid());
-    snprintf(gid_map, sizeof gid_map, "0 %u 1", (unsigned)getegid());
+    snprintf(uid_map, sizeof(uid_map), "0 %u 1", (unsigned)geteuid());
+    snprintf(gid_map, sizeof(gid_map), "0 %u 1", (unsigned)getegid());
     int report[2];
     if (pipe2(report, O_CLOEXEC) < 0)
         return err_errno(err, errno, "starting %s: pipe", o->path);
@@ -168,13 +168,13 @@ int spawn_start(const struct spawn_options *o, struct spawn_child *ret, struct e
     struct spawn_failure failure;
     ssize_t n;
     do {
-        n = read(report[0], &failure, sizeof failure);
+        n = read(report[0], &failure, sizeof(failure));
     } while (n < 0 && errno == EINTR);
     close(report[0]);
-    if (n == (ssize_t)sizeof failure) {
+    if (n == (ssize_t)sizeof(failure)) {
         waitpid(pid, NULL, 0);
         close(pidfd);
-        failure.step[sizeof failure.step - 1] = '\0';
+        failure.step[sizeof(failure.step) - 1] = '\0';
         return err_errno(err, failure.errno_value, "starting %s: %s", o->path, failure.step);
     }
     *ret = (struct spawn_child){.pid = pid, .pidfd = pidfd};
@@ -197,7 +197,7 @@ static void watch_ready(void *ctx, int events)
 struct spawn_watch *spawn_watch_new(struct loop *loop, struct spawn_child child, spawn_exited_fn fn,
                                     void *ctx)
 {
-    struct spawn_watch *watch = xcalloc(1, sizeof *watch);
+    struct spawn_watch *watch = xcalloc(1, sizeof(*watch));
     *watch = (struct spawn_watch){.pidfd = child.pidfd, .pid = child.pid, .fn = fn, .ctx = ctx};
     watch->fd = loop_fd_new(loop, child.pidfd, LOOP_READ, watch_ready, watch);
     return watch;
@@ -235,8 +235,8 @@ static _Noreturn void isolation_child(bool in_user_namespace, const char *uid_ma
 static bool isolation_works(bool in_user_namespace)
 {
     char uid_map[48], gid_map[48];
-    snprintf(uid_map, sizeof uid_map, "0 %u 1", (unsigned)geteuid());
-    snprintf(gid_map, sizeof gid_map, "0 %u 1", (unsigned)getegid());
+    snprintf(uid_map, sizeof(uid_map), "0 %u 1", (unsigned)geteuid());
+    snprintf(gid_map, sizeof(gid_map), "0 %u 1", (unsigned)getegid());
     unsigned long flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC |
                           (in_user_namespace ? CLONE_NEWUSER : 0UL);
     int pidfd = -1;

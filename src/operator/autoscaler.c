@@ -82,9 +82,8 @@ static void write_answered(struct scaler *s, int rc, const struct val *answer,
     s->refused = MIN_OF(s->refused + 1, REFUSED_MAX);
     poll_after(s, (int64_t)AUTOSCALER_POLL_FAST_MS << s->refused);
     const struct val *object = operator_cluster(as->op, str_of(s->ns), str_of(s->name));
-    if (s->refused == REFUSED_TOLD && object) {
+    if (s->refused == REFUSED_TOLD && object)
         scaler_event(s, object, true, "AutoscalerCannotScale", "Scale", str_of(err->text));
-    }
 }
 
 static void on_answer(void *ctx, int rc, const struct val *answer, const struct err *err)
@@ -94,9 +93,8 @@ static void on_answer(void *ctx, int rc, const struct val *answer, const struct 
     if (as) {
         struct scaler *s = call->key ? map_get(&as->scalers, str_of(call->key)) : NULL;
         *call->prev = call->next;
-        if (call->next) {
+        if (call->next)
             call->next->prev = call->prev;
-        }
         if (s) {
             s->writing = false;
             memos_settle(s, rc == 0);
@@ -119,9 +117,8 @@ void autoscaler_request(struct autoscaler *as, const struct kube_call *request,
     }
     call->next = as->calls;
     call->prev = &as->calls;
-    if (as->calls) {
+    if (as->calls)
         as->calls->prev = &call->next;
-    }
     as->calls = call;
     kube_request(as->op->api, request, on_answer, call);
 }
@@ -148,9 +145,8 @@ static void forget_items(struct map *m)
     size_t cursor = 0;
     struct str key;
     void *item = NULL;
-    while (map_next(m, &cursor, &key, &item)) {
+    while (map_next(m, &cursor, &key, &item))
         free(item);
-    }
     map_done(m);
     *m = (struct map){0};
 }
@@ -198,9 +194,8 @@ static const struct val *head_pod(struct scaler *s, struct arena *a, const struc
         const struct val *pod = pods.items[i];
         if (str_is(kube_label(pod, RAY_LABEL_NODE_TYPE), "head") && !kube_is_deleting(pod) &&
             pod_phase(pod) == POD_RUNNING && val_path_str(pod, "status.podIP").n > 0 &&
-            kube_is_owned_by(pod, c->uid)) {
+            kube_is_owned_by(pod, c->uid))
             return pod;
-        }
     }
     return NULL;
 }
@@ -217,9 +212,8 @@ static bool head_connect(struct scaler *s, struct arena *a, const struct rayclus
     const char *token = token_of(a, s, c);
     struct str address =
         arena_strf(a, "%s %d %.*s %s", ip, c->gcs_port, STR_ARG(kube_uid(pod)), token ? token : "");
-    if (s->gcs && str_is(address, s->gcs_address)) {
+    if (s->gcs && str_is(address, s->gcs_address))
         return true;
-    }
     head_drop(s);
     s->gcs = gcs_new(s->as->op->loop, ip, c->gcs_port, token);
     s->gcs_address = xstrdup(address.p);
@@ -232,9 +226,8 @@ static bool head_connect(struct scaler *s, struct arena *a, const struct rayclus
 static bool is_active(const struct round *r)
 {
     bool active = r->plan.n_answers > 0 || r->plan.n_drains > 0 || r->plan.n_deletes > 0;
-    for (size_t i = 0; i < r->world.n_workers && !active; i++) {
+    for (size_t i = 0; i < r->world.n_workers && !active; i++)
         active = r->world.workers[i].state != SCALE_WORKER_ALIVE || r->world.workers[i].drain_sent;
-    }
     return active;
 }
 
@@ -279,9 +272,8 @@ static void round_run(struct scaler *s, struct round *r, const struct val *objec
     int rc = raycluster_read(r->a, object, &r->cluster, &err);
     /* What the operator refuses (two groups of one name: whose is a pod?) is not scaled either. */
     rc = rc < 0 ? rc : raycluster_validate_spec(r->a, &r->cluster, &err);
-    if (s->as->op->config.idle_timeout_s > 0) {
+    if (s->as->op->config.idle_timeout_s > 0)
         r->cluster.idle_timeout_s = s->as->op->config.idle_timeout_s;
-    }
     if (rc == 0) {
         round_snapshot(r);
         rc = scale_decide(r->a, &r->world, r->now, 0, &r->plan, &err);
@@ -303,22 +295,19 @@ static void round_run(struct scaler *s, struct round *r, const struct val *objec
 static void on_state(void *ctx, int rc, const struct ray_state *state, const struct err *err)
 {
     struct scaler *s = ctx;
-    if (rc == -ERR_CANCELED) {
+    if (rc == -ERR_CANCELED)
         return; /* head_drop or scaler_free: not ours any more */
-    }
     s->asking = false;
     const struct val *object = operator_cluster(s->as->op, str_of(s->ns), str_of(s->name));
-    if (!object) {
+    if (!object)
         return; /* autoscaler_cluster_gone follows */
-    }
     if (rc < 0) {
         trouble_set(s, object, false, str_of(err->text));
         poll_after(s, s->known_at == 0 ? AUTOSCALER_POLL_DEFAULT_MS : AUTOSCALER_POLL_DOWN_MS);
         return;
     }
-    if (s->writing) {
+    if (s->writing)
         return; /* on_answer polls again */
-    }
     struct round r = {.a = arena_new(), .state = state};
     round_run(s, &r, object);
     arena_free(r.a);
@@ -336,9 +325,8 @@ static void poll_now(void *ctx)
     struct raycluster cluster = {0};
     struct err err = ERR_INIT;
     s->timer = NULL;
-    if (s->asking || s->writing) {
+    if (s->asking || s->writing)
         return;
-    }
     const struct val *object = operator_cluster(op, str_of(s->ns), str_of(s->name));
     struct arena *a = arena_new();
     if (!object || raycluster_read(a, object, &cluster, &err) < 0 || !is_ours(&cluster)) {
@@ -403,18 +391,16 @@ void autoscaler_cluster_changed(struct autoscaler *as, struct str ns, struct str
         set_text(&s->uid, kube_uid(object));
         map_set(&as->scalers, key_of(key, sizeof(key), ns, name), s);
     }
-    if (!s->timer && !s->asking && !s->writing) {
+    if (!s->timer && !s->asking && !s->writing)
         poll_after(s, 0);
-    }
 }
 
 void autoscaler_cluster_gone(struct autoscaler *as, struct str ns, struct str name)
 {
     char key[600];
     struct scaler *s = map_remove(&as->scalers, key_of(key, sizeof(key), ns, name));
-    if (s) {
+    if (s)
         scaler_free(s);
-    }
 }
 
 const struct val *autoscaler_view(struct autoscaler *as, struct arena *a, struct str ns,
@@ -433,19 +419,16 @@ struct autoscaler *autoscaler_new(struct operator_instance *op)
 
 struct autoscaler *autoscaler_free(struct autoscaler *as)
 {
-    if (!as) {
+    if (!as)
         return NULL;
-    }
     size_t cursor = 0;
     struct str key;
     void *item = NULL;
-    while (map_next(&as->scalers, &cursor, &key, &item)) {
+    while (map_next(&as->scalers, &cursor, &key, &item))
         scaler_free(item);
-    }
     map_done(&as->scalers);
-    for (struct autoscaler_call *call = as->calls; call; call = call->next) {
+    for (struct autoscaler_call *call = as->calls; call; call = call->next)
         call->as = NULL;
-    }
     free(as);
     return NULL;
 }

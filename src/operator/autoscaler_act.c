@@ -26,9 +26,8 @@ static const struct val *deletion_list(struct round *r, size_t group)
     }
     for (size_t i = 0; i < r->plan.n_deletes; i++) {
         const struct scale_worker *w = &r->world.workers[r->plan.deletes[i]];
-        if (w->group == group) {
+        if (w->group == group)
             list = val_append(r->a, list, val_string(r->a, w->pod));
-        }
     }
     return list == old || (val_len(old) == 0 && val_len(list) == 0) ? NULL : list;
 }
@@ -40,18 +39,16 @@ static const struct val *group_ops(struct round *r, size_t g, const struct val *
     const struct val *list = deletion_list(r, g);
     int32_t target = r->plan.targets[g].replicas;
     const struct val *old = val_get(group->spec, "replicas");
-    if (!list && target == group->replicas) {
+    if (!list && target == group->replicas)
         return ops;
-    }
     struct str at = arena_strf(a, "/spec/workerGroupSpecs/%zu", group->index);
     ops = val_append(
         a, ops,
         op_of(a, "test", arena_strf(a, "%.*s/groupName", STR_ARG(at)), val_string(a, group->name)));
     if (target != group->replicas) {
         struct str path = arena_strf(a, "%.*s/replicas", STR_ARG(at));
-        if (old) {
+        if (old)
             ops = val_append(a, ops, op_of(a, "test", path, old));
-        }
         ops = val_append(a, ops, op_of(a, old ? "replace" : "add", path, val_int(a, target)));
     }
     if (list && !val_is(val_get(group->spec, "scaleStrategy"), VAL_OBJECT)) {
@@ -86,15 +83,12 @@ static void send_patch(struct round *r)
     const struct val *same_cluster =
         op_of(r->a, "test", STR("/metadata/uid"), val_string(r->a, r->cluster.uid));
     const struct val *ops = val_array(r->a, &same_cluster, 1);
-    for (size_t g = 0; g < r->world.n_groups; g++) {
+    for (size_t g = 0; g < r->world.n_groups; g++)
         ops = group_ops(r, g, ops);
-    }
-    if (val_len(ops) == 1) {
+    if (val_len(ops) == 1)
         return;
-    }
-    for (size_t g = 0; g < r->world.n_groups; g++) {
+    for (size_t g = 0; g < r->world.n_groups; g++)
         memo_written(r, g);
-    }
     struct kube_call call = {.verb = KUBE_PATCH,
                              .group = "ray.io",
                              .version = "v1",

@@ -22,9 +22,8 @@ void scaler_event(struct scaler *s, const struct val *cluster, bool warning, con
 static bool first_said(struct scaler *s, struct str text)
 {
     static char mark;
-    if (map_get(&s->said, text)) {
+    if (map_get(&s->said, text))
         return false;
-    }
     if (s->said.n >= AUTOSCALER_MAX_REMEMBERED) {
         map_done(&s->said);
         s->said = (struct map){0};
@@ -47,9 +46,8 @@ static struct str cause_of(struct round *r, struct str group)
     struct str mark = arena_strf(r->a, "group %.*s is", STR_ARG(group));
     for (size_t i = 0; i < r->plan.n_answers; i++) {
         const struct scale_answer *answer = &r->plan.answers[i];
-        if (answer->verdict == SCALE_STARTING && str_has(answer->why, mark)) {
+        if (answer->verdict == SCALE_STARTING && str_has(answer->why, mark))
             return arena_strf(r->a, ", asked for: %.*s", STR_ARG(demand_text(r->a, answer)));
-        }
     }
     return STR("");
 }
@@ -71,9 +69,8 @@ static void tell_targets(struct round *r)
     for (size_t g = 0; g < r->world.n_groups; g++) {
         const struct ray_group *group = &r->cluster.groups[g];
         int32_t from = group->replicas, to = r->plan.targets[g].replicas;
-        if (from == to || r->s->refused > 0) { /* a retry was reported when it was new */
+        if (from == to || r->s->refused > 0) /* a retry was reported when it was new */
             continue;
-        }
         scaler_event(r->s, r->cluster.object, false, to > from ? "ScaledUp" : "ScaledDown",
                      to > from ? "ScaleUp" : "ScaleDown",
                      arena_strf(r->a, "group %.*s: %d -> %d replicas%.*s", STR_ARG(group->name),
@@ -86,9 +83,8 @@ static void tell_infeasible(struct round *r)
 {
     for (size_t i = 0; i < r->plan.n_answers; i++) {
         const struct scale_answer *answer = &r->plan.answers[i];
-        if (answer->verdict != SCALE_INFEASIBLE) {
+        if (answer->verdict != SCALE_INFEASIBLE)
             continue;
-        }
         struct str key =
             arena_strf(r->a, "{%.*s} %.*s", STR_ARG(scale_shape_text(r->a, &answer->request.shape)),
                        STR_ARG(answer->why));
@@ -126,9 +122,8 @@ static const struct val *group_view(struct round *r, size_t g)
 static const struct val *shape_view(struct arena *a, const struct scale_shape *shape)
 {
     const struct val *v = val_empty_object();
-    for (size_t i = 0; i < shape->n; i++) {
+    for (size_t i = 0; i < shape->n; i++)
         v = val_sets(a, v, shape->items[i].name, val_float(a, shape->items[i].amount));
-    }
     return v;
 }
 
@@ -144,9 +139,8 @@ static const struct val *answers_view(struct round *r)
     struct arena *a = r->a;
     for (size_t i = 0; i < r->plan.n_answers && i < VIEW_MAX_ANSWERS; i++) {
         const struct scale_answer *answer = &r->plan.answers[i];
-        if (answer->source == SCALE_CONSTRAINT && answer->verdict == SCALE_FITS_NOW) {
+        if (answer->source == SCALE_CONSTRAINT && answer->verdict == SCALE_FITS_NOW)
             continue; /* held, not waiting */
-        }
         list = val_append(a, list,
                           val_obj(a, "source", val_text(a, sources[answer->source]), "shape",
                                   shape_view(a, &answer->request.shape), "count",
@@ -162,12 +156,10 @@ static void view_set(struct round *r)
     struct arena *a = r->a;
     const struct val *groups = val_empty_array();
     int64_t alive = 0;
-    for (size_t g = 0; g < r->world.n_groups; g++) {
+    for (size_t g = 0; g < r->world.n_groups; g++)
         groups = val_append(a, groups, group_view(r, g));
-    }
-    for (size_t i = 0; i < r->state->n_nodes; i++) {
+    for (size_t i = 0; i < r->state->n_nodes; i++)
         alive += r->state->nodes[i].status != RAY_NODE_DEAD;
-    }
     const struct val *ray =
         val_obj(a, "known", val_bool(true), "nodes", val_int(a, alive), "session",
                 val_string(a, r->state->session_name), "askedAt", val_int(a, r->now));
@@ -216,9 +208,8 @@ static void report_demand(struct round *r, struct ray_report *to)
         const struct scale_answer *answer = &r->plan.answers[i];
         const struct scale_shape *shape = &answer->request.shape;
         if (answer->verdict != SCALE_INFEASIBLE || answer->source != SCALE_TASK ||
-            answer->request.label_selector) {
+            answer->request.label_selector)
             continue;
-        }
         struct ray_request *request = &to->infeasible[to->n_infeasible++];
         request->count = answer->request.count;
         request->shape.items = arena_array_of(r->a, struct ray_amount, MAX_OF(shape->n, 1u));
@@ -254,9 +245,8 @@ static const struct val *report_content(struct arena *a, const struct ray_report
 static void on_reported(void *ctx, int rc, const struct err *err)
 {
     struct scaler *s = ctx;
-    if (rc < 0) {
+    if (rc < 0)
         s->reported_at = 0; /* the next round says it again */
-    }
 }
 
 static void report_send(struct round *r)
@@ -267,9 +257,8 @@ static void report_send(struct round *r)
     report_demand(r, &report);
     const struct val *content = report_content(r->a, &report);
     if (content == s->report && s->reported_at != 0 &&
-        r->now - s->reported_at < AUTOSCALER_REPORT_EVERY_MS) {
+        r->now - s->reported_at < AUTOSCALER_REPORT_EVERY_MS)
         return;
-    }
     val_unref(s->report);
     s->report = val_ref(content);
     s->reported_at = r->now;

@@ -8,18 +8,16 @@ static struct scale_shape shape_of(struct arena *a, const struct ray_resources *
 {
     struct scale_shape to = {.items = arena_array_of(a, struct scale_amount, MAX_OF(from->n, 1u)),
                              .n = from->n};
-    for (size_t i = 0; i < from->n; i++) {
+    for (size_t i = 0; i < from->n; i++)
         to.items[i] = (struct scale_amount){from->items[i].name, from->items[i].amount};
-    }
     return to;
 }
 
 static const struct val *labels_of(struct arena *a, const struct ray_node *node)
 {
     struct val_member *members = arena_array_of(a, struct val_member, MAX_OF(node->n_labels, 1u));
-    for (size_t i = 0; i < node->n_labels; i++) {
+    for (size_t i = 0; i < node->n_labels; i++)
         members[i] = (struct val_member){node->labels[i].key, val_string(a, node->labels[i].value)};
-    }
     return val_object(a, members, node->n_labels);
 }
 
@@ -28,9 +26,8 @@ static const struct val *selector_of(struct arena *a, const struct ray_request *
     const struct val *terms = NULL;
     for (size_t i = 0; i < from->n_terms; i++) {
         const struct val *values = val_empty_array();
-        for (size_t j = 0; j < from->terms[i].n_values; j++) {
+        for (size_t j = 0; j < from->terms[i].n_values; j++)
             values = val_append(a, values, val_string(a, from->terms[i].values[j]));
-        }
         terms = val_append(a, terms ? terms : val_empty_array(),
                            val_obj(a, "key", val_string(a, from->terms[i].key), "operator",
                                    val_text(a, from->terms[i].op == 2 ? "NotIn" : "In"), "values",
@@ -99,11 +96,9 @@ static void groups_read(struct round *r)
 
 static ptrdiff_t group_index(const struct round *r, struct str name)
 {
-    for (size_t g = 0; g < r->cluster.n_groups; g++) {
-        if (str_eq(r->cluster.groups[g].name, name)) {
+    for (size_t g = 0; g < r->cluster.n_groups; g++)
+        if (str_eq(r->cluster.groups[g].name, name))
             return (ptrdiff_t)g;
-        }
-    }
     return -1;
 }
 
@@ -125,9 +120,8 @@ bool scaler_pod_unplaced(const struct val *pod, time_ms now, struct str *ret_why
     const struct val *placed = kube_condition(val_path(pod, "status.conditions"), "PodScheduled");
     time_ms since = kube_created_at(pod);
     if (!placed || !str_is(val_as_str(val_get(placed, "status")), "False") ||
-        !str_is(val_as_str(val_get(placed, "reason")), "Unschedulable")) {
+        !str_is(val_as_str(val_get(placed, "reason")), "Unschedulable"))
         return false;
-    }
     (void)time_parse_rfc3339(val_as_str(val_get(placed, "lastTransitionTime")), &since);
     *ret_why = val_as_str(val_get(placed, "message"));
     return now - since >= AUTOSCALER_STUCK_AFTER_MS;
@@ -145,9 +139,8 @@ static void nodes_index(const struct ray_state *state, struct map *ret)
         const struct ray_node *node = &state->nodes[i];
         const struct ray_node *known = node->instance_id.n ? map_get(ret, node->instance_id) : NULL;
         bool better = !known || known->status == RAY_NODE_DEAD || node->status != RAY_NODE_DEAD;
-        if (node->instance_id.n > 0 && better) {
+        if (node->instance_id.n > 0 && better)
             map_set(ret, node->instance_id, (void *)(uintptr_t)node);
-        }
     }
 }
 
@@ -166,9 +159,8 @@ static void worker_lives(struct round *r, struct scale_worker *w, struct pod_mem
 {
     memo->dead_since = 0;
     if (memo->drain_at != 0 && r->now - memo->drain_at > AUTOSCALER_DRAIN_TRUST_MS &&
-        node->status != RAY_NODE_DRAINING) {
+        node->status != RAY_NODE_DRAINING)
         memo->drain_at = 0;
-    }
     w->state = node->status == RAY_NODE_DRAINING ? SCALE_WORKER_DRAINING : SCALE_WORKER_ALIVE;
     w->drain_sent = memo->drain_at != 0 || memo->drain_pending;
     w->idle = node->status == RAY_NODE_IDLE && r->now >= memo->refused_until;
@@ -192,15 +184,14 @@ static struct scale_worker worker_read(struct round *r, const struct val *pod, s
         .created_at = kube_created_at(pod),
         .unwanted_ms = memo->unwanted_since ? r->now - memo->unwanted_since : 0,
     };
-    if (kube_is_deleting(pod) || ray_group_gives_up(&r->cluster.groups[group], name)) {
+    if (kube_is_deleting(pod) || ray_group_gives_up(&r->cluster.groups[group], name))
         w.state = SCALE_WORKER_STOPPING;
-    } else if (node && node->status != RAY_NODE_DEAD) {
+    else if (node && node->status != RAY_NODE_DEAD)
         worker_lives(r, &w, memo, node);
-    } else if (node || ray_pod_has_ended(r->a, pod, &ignored)) {
+    else if (node || ray_pod_has_ended(r->a, pod, &ignored))
         worker_dead(r, &w, memo);
-    } else if (scaler_pod_unplaced(pod, r->now, &ignored)) {
+    else if (scaler_pod_unplaced(pod, r->now, &ignored))
         w.state = SCALE_WORKER_STUCK;
-    }
     return w;
 }
 

@@ -41,7 +41,7 @@ static void resolve(void *slot, const char *name)
 {
     void *symbol = dlsym(RTLD_NEXT, name);
 
-    memcpy(slot, &symbol, sizeof symbol);
+    memcpy(slot, &symbol, sizeof(symbol));
 }
 
 static void resolve_all(void)
@@ -57,7 +57,7 @@ __attribute__((constructor)) static void files_init(void)
     const char *name = getenv("MOBULA_POD_FILE"), *ip = getenv("MOBULA_POD_IP");
 
     resolve_all();
-    if (!name || !ip || strlen(name) >= sizeof own_name || strlen(ip) + 1 >= sizeof own_suffix)
+    if (!name || !ip || strlen(name) >= sizeof(own_name) || strlen(ip) + 1 >= sizeof(own_suffix))
         return;
     own_suffix[0] = '.';
     memcpy(own_suffix + 1, ip, strlen(ip) + 1);

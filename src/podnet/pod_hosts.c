@@ -31,7 +31,7 @@ static char hosts_path[PATH_MAX];
 __attribute__((constructor)) static void names_init(void)
 {
     const char *path = getenv("MOBULA_POD_HOSTS");
-    if (path && strlen(path) < sizeof hosts_path)
+    if (path && strlen(path) < sizeof(hosts_path))
         memcpy(hosts_path, path, strlen(path) + 1);
 }
 
@@ -63,7 +63,7 @@ static bool find_name(const char *name, char ret[INET_ADDRSTRLEN])
 
     if (!file)
         return false;
-    while (!found && fgets(line, sizeof line, file))
+    while (!found && fgets(line, sizeof(line), file))
         found = line_has(line, name, ret);
     fclose(file);
     return found;
@@ -76,7 +76,7 @@ int podnet_getaddrinfo(const char *node, const char *service, const struct addri
     lookup_fn next;
     void *symbol = dlsym(RTLD_NEXT, "getaddrinfo");
 
-    memcpy(&next, &symbol, sizeof next);
+    memcpy(&next, &symbol, sizeof(next));
     if (!hosts_path[0] || !node || (hints && hints->ai_flags & AI_NUMERICHOST) ||
         !find_name(node, address))
         return next(node, service, hints, ret);

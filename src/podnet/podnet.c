@@ -109,7 +109,7 @@ static bool in_loopback_net(uint32_t ip)
 static void resolve(void *slot, const char *name)
 {
     void *symbol = dlsym(RTLD_NEXT, name);
-    memcpy(slot, &symbol, sizeof symbol);
+    memcpy(slot, &symbol, sizeof(symbol));
 }
 
 /* "127.A.0.1:PORT" */
@@ -119,7 +119,7 @@ static void read_api(const char *text)
     const char *colon = text ? strchr(text, ':') : NULL;
     struct in_addr ip;
     unsigned port = 0;
-    if (!colon || (size_t)(colon - text) >= sizeof ip_text)
+    if (!colon || (size_t)(colon - text) >= sizeof(ip_text))
         return;
     memcpy(ip_text, text, (size_t)(colon - text));
     for (const char *p = colon + 1; *p >= '0' && *p <= '9' && port <= UINT16_MAX; p++)
@@ -158,23 +158,23 @@ static uint32_t pod_ip(void)
 
 static socklen_t length_of(const union inet_addr *a)
 {
-    return a->any.sa_family == AF_INET ? sizeof a->v4 : sizeof a->v6;
+    return a->any.sa_family == AF_INET ? sizeof(a->v4) : sizeof(a->v6);
 }
 
 /* Copies an IPv4 or IPv6 address; false for any other family and for short ones. */
 static bool copy_inet(const struct sockaddr *addr, socklen_t len, union inet_addr *ret)
 {
-    if (!addr || len < sizeof addr->sa_family)
+    if (!addr || len < sizeof(addr->sa_family))
         return false;
     bool is_v4 = addr->sa_family == AF_INET;
     if (!is_v4 && addr->sa_family != AF_INET6)
         return false;
     /* The kernel takes IPv6 addresses without the scope id too (RFC 2133). */
-    size_t shortest = is_v4 ? sizeof ret->v4 : offsetof(struct sockaddr_in6, sin6_scope_id);
-    size_t full = is_v4 ? sizeof ret->v4 : sizeof ret->v6;
+    size_t shortest = is_v4 ? sizeof(ret->v4) : offsetof(struct sockaddr_in6, sin6_scope_id);
+    size_t full = is_v4 ? sizeof(ret->v4) : sizeof(ret->v6);
     if (len < shortest)
         return false;
-    memset(ret, 0, sizeof *ret);
+    memset(ret, 0, sizeof(*ret));
     memcpy(ret, addr, len < full ? len : full);
     return true;
 }
@@ -186,7 +186,7 @@ static bool v4_of(const union inet_addr *a, uint32_t *ret)
     if (a->any.sa_family == AF_INET6) {
         if (!IN6_IS_ADDR_V4MAPPED(&a->v6.sin6_addr))
             return false;
-        memcpy(&ip, &a->v6.sin6_addr.s6_addr[12], sizeof ip);
+        memcpy(&ip, &a->v6.sin6_addr.s6_addr[12], sizeof(ip));
     }
     *ret = ntohl(ip);
     return true;
@@ -200,9 +200,9 @@ static void set_ip(union inet_addr *a, uint32_t ip)
         a->v4.sin_addr.s_addr = wire;
         return;
     }
-    memset(&a->v6.sin6_addr, 0, sizeof a->v6.sin6_addr);
+    memset(&a->v6.sin6_addr, 0, sizeof(a->v6.sin6_addr));
     memset(&a->v6.sin6_addr.s6_addr[10], 0xff, 2);
-    memcpy(&a->v6.sin6_addr.s6_addr[12], &wire, sizeof wire);
+    memcpy(&a->v6.sin6_addr.s6_addr[12], &wire, sizeof(wire));
 }
 
 static enum here classify(const union inet_addr *a)
@@ -223,7 +223,7 @@ static bool is_v6(enum here here)
 static int int_option(int fd, int level, int option)
 {
     int value = 0;
-    socklen_t len = sizeof value;
+    socklen_t len = sizeof(value);
     return getsockopt(fd, level, option, &value, &len) < 0 ? 0 : value;
 }
 
@@ -241,13 +241,13 @@ static bool is_v6only(int fd)
 static void allow_mapped(int fd)
 {
     int off = 0;
-    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
 }
 
 static bool is_connected(int fd)
 {
     union inet_addr peer;
-    socklen_t len = sizeof peer;
+    socklen_t len = sizeof(peer);
     return getpeername(fd, &peer.any, &len) == 0;
 }
 
@@ -255,7 +255,7 @@ static bool is_connected(int fd)
 static bool is_unbound(int fd)
 {
     union inet_addr a = {.v6 = {.sin6_family = AF_UNSPEC}};
-    socklen_t len = sizeof a;
+    socklen_t len = sizeof(a);
     if (net.getsockname(fd, &a.any, &len) < 0)
         return false;
     if (a.any.sa_family != AF_INET && a.any.sa_family != AF_INET6)
@@ -280,7 +280,7 @@ static bool is_taken(int fd, uint32_t ip, in_port_t port)
     }
     int on = 1;
     if (is_stream)
-        setsockopt(probe, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+        setsockopt(probe, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     union inet_addr a = {.v4 = {.sin_family = AF_INET, .sin_port = port}};
     set_ip(&a, ip);
     bool taken = net.bind(probe, &a.any, length_of(&a)) < 0 && errno == EADDRINUSE;
@@ -333,7 +333,7 @@ static int bind_source(int fd, sa_family_t family)
 static void bind_source_for_connect(int fd, sa_family_t family)
 {
     int on = 1;
-    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
     (void)bind_source(fd, family);
 }
 
@@ -345,7 +345,7 @@ static void bind_source_for_connect(int fd, sa_family_t family)
 static bool answer_off_line(int fd, sa_family_t family)
 {
     struct sockaddr none = {.sa_family = AF_UNSPEC};
-    (void)net.connect(fd, &none, sizeof none);
+    (void)net.connect(fd, &none, sizeof(none));
     return is_unbound(fd) && bind_source(fd, family) == 0;
 }
 

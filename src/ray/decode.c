@@ -21,9 +21,8 @@ static void *budget_alloc(void *ctx, size_t bytes)
 {
     struct budget *budget = ctx;
     size_t cost = bytes + 16;
-    if (cost > budget->left) {
+    if (cost > budget->left)
         return NULL;
-    }
     budget->left -= cost;
     return arena_alloc(budget->arena, bytes);
 }
@@ -44,24 +43,20 @@ bool ray_is_group_resource(struct str name)
 {
     static const char mark[] = "_group_";
     const size_t id_digits = 36; /* 18 bytes in hex */
-    if (name.n < sizeof(mark) - 1 + id_digits) {
+    if (name.n < sizeof(mark) - 1 + id_digits)
         return false;
-    }
     for (size_t i = name.n - id_digits; i < name.n; i++) {
         char c = name.p[i];
-        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) {
+        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
             return false;
-        }
     }
     struct str rest = str_sub(name, 0, name.n - id_digits);
-    if (str_ends(rest, STR("_group_"))) {
+    if (str_ends(rest, STR("_group_")))
         return true;
-    }
     size_t end = rest.n - 1; /* NAME_group_INDEX_ */
     size_t at = end;
-    while (at > 0 && rest.p[at - 1] >= '0' && rest.p[at - 1] <= '9') {
+    while (at > 0 && rest.p[at - 1] >= '0' && rest.p[at - 1] <= '9')
         at--;
-    }
     return rest.p[end] == '_' && at < end && str_ends(str_sub(rest, 0, at), STR("_group_"));
 }
 
@@ -87,14 +82,12 @@ static int amounts_decode(struct arena *a, RayPb__Amount **rows, size_t n, const
             return err_set(err, ERR_CORRUPT, "%s: resource %.64s has the impossible amount %g",
                            what, rows[i]->key, amount);
         }
-        if (name.n > RAY_MAX_NAME_BYTES) {
+        if (name.n > RAY_MAX_NAME_BYTES)
             return err_set(err, ERR_CORRUPT, "%s: a resource's name has %zu bytes", what, name.n);
-        }
-        if (ray_is_group_resource(name)) {
+        if (ray_is_group_resource(name))
             grouped = true;
-        } else {
+        else
             out.items[out.n++] = (struct ray_amount){arena_str(a, name), amount};
-        }
     }
     if (out.n > RAY_MAX_RESOURCES) {
         return err_set(err, ERR_CORRUPT, "%s has %zu resources; at most %u are read", what, out.n,
@@ -102,13 +95,11 @@ static int amounts_decode(struct arena *a, RayPb__Amount **rows, size_t n, const
     }
     qsort(out.items, out.n, sizeof(out.items[0]), amount_cmp);
     size_t kept = 0;
-    for (size_t i = 0; i < out.n; i++) {
-        if (kept > 0 && str_eq(out.items[kept - 1].name, out.items[i].name)) {
+    for (size_t i = 0; i < out.n; i++)
+        if (kept > 0 && str_eq(out.items[kept - 1].name, out.items[i].name))
             out.items[kept - 1].amount = MAX_OF(out.items[kept - 1].amount, out.items[i].amount);
-        } else {
+        else
             out.items[kept++] = out.items[i];
-        }
-    }
     out.n = kept;
     *ret = out;
     *ret_grouped = grouped;
@@ -136,9 +127,8 @@ static int terms_decode(struct arena *a, const RayPb__LabelSelector *selector,
                                          .op = from->operator_,
                                          .values = arena_array_of(a, struct str, MAX_OF(n, 1u)),
                                          .n_values = n};
-        for (size_t j = 0; j < n; j++) {
+        for (size_t j = 0; j < n; j++)
             to->values[j] = text_of(a, from->label_values[j]);
-        }
     }
     return 0;
 }
@@ -155,14 +145,12 @@ static int request_decode(struct arena *a, const RayPb__ResourceRequest *from, i
     }
     int rc = amounts_decode(a, from->resources_bundle, from->n_resources_bundle, what, &out.shape,
                             ret_skip, err);
-    if (rc < 0) {
+    if (rc < 0)
         return rc;
-    }
     if (from->n_label_selectors > 0) { /* the first is the wish, later ones are second best */
         rc = terms_decode(a, from->label_selectors[0], &out, err);
-        if (rc < 0) {
+        if (rc < 0)
             return rc;
-        }
     }
     *ret = out;
     return 0;
@@ -185,9 +173,8 @@ static int counted_decode(struct arena *a, RayPb__ResourceRequestByCount **rows,
                            (long long)rows[i]->count);
         }
         int rc = request_decode(a, rows[i]->request, rows[i]->count, what, &out[kept], &skip, err);
-        if (rc < 0) {
+        if (rc < 0)
             return rc;
-        }
         kept += !skip && rows[i]->count > 0;
     }
     *ret = out;
@@ -204,18 +191,16 @@ static int gang_decode(struct arena *a, const RayPb__GangResourceRequest *from,
         rows = from->bundle_selectors[0]->resource_requests;
         n = from->bundle_selectors[0]->n_resource_requests;
     }
-    if (n > *rows_left) {
+    if (n > *rows_left)
         return err_set(err, ERR_CORRUPT, "gangs have more than %u bundles", RAY_MAX_SHAPES);
-    }
     *rows_left -= n;
     struct ray_gang out = {.details = text_of(a, from->details),
                            .bundles = arena_array_of(a, struct ray_request, MAX_OF(n, 1u))};
     for (size_t i = 0; i < n; i++) {
         bool skip = false;
         int rc = request_decode(a, rows[i], 1, "a gang", &out.bundles[out.n], &skip, err);
-        if (rc < 0) {
+        if (rc < 0)
             return rc;
-        }
         for (size_t j = 0; j < rows[i]->n_placement_constraints; j++) {
             const RayPb__PlacementConstraint *c = rows[i]->placement_constraints[j];
             out.kind = c->anti_affinity ? RAY_GANG_STRICT_SPREAD
@@ -268,12 +253,10 @@ static int node_decode(struct arena *a, const RayPb__NodeState *from, struct ray
         rc = amounts_decode(a, from->available_resources, from->n_available_resources, what,
                             &out.available, &ignored, err);
     }
-    if (rc == 0) {
+    if (rc == 0)
         rc = labels_decode(a, from, &out, err);
-    }
-    if (rc == 0) {
+    if (rc == 0)
         *ret = out;
-    }
     return rc;
 }
 
@@ -289,9 +272,8 @@ static int nodes_decode(struct arena *a, const RayPb__ClusterResourceState *from
     ret->nodes = arena_array_of(a, struct ray_node, MAX_OF(from->n_node_states, 1u));
     for (size_t i = 0; i < from->n_node_states; i++) {
         int rc = node_decode(a, from->node_states[i], &ret->nodes[i], err);
-        if (rc < 0) {
+        if (rc < 0)
             return rc;
-        }
     }
     ret->n_nodes = from->n_node_states;
     return 0;
@@ -310,9 +292,8 @@ static int gangs_decode(struct arena *a, const RayPb__ClusterResourceState *from
     for (size_t i = 0; i < n; i++) {
         int rc = gang_decode(a, from->pending_gang_resource_requests[i], &ret->gangs[ret->n_gangs],
                              &rows_left, err);
-        if (rc < 0) {
+        if (rc < 0)
             return rc;
-        }
         ret->n_gangs += ret->gangs[ret->n_gangs].n > 0;
     }
     return 0;
@@ -328,16 +309,14 @@ static int constraints_decode(struct arena *a, const RayPb__ClusterResourceState
         size_t n = 0;
         int rc = counted_decode(a, c->resource_requests, c->n_resource_requests,
                                 "request_resources", &rows, &n, err);
-        if (rc < 0) {
+        if (rc < 0)
             return rc;
-        }
         if (all.n + n > RAY_MAX_SHAPES) {
             return err_set(err, ERR_CORRUPT, "request_resources has more than %u shapes",
                            RAY_MAX_SHAPES);
         }
-        for (size_t j = 0; j < n; j++) {
+        for (size_t j = 0; j < n; j++)
             vec_push(&all, a, rows[j]);
-        }
     }
     ret->constraints = all.items;
     ret->n_constraints = all.n;
@@ -356,9 +335,8 @@ int ray_state_decode(struct arena *a, struct str bytes, struct ray_state *ret, s
                        bytes.n);
     }
     const RayPb__ClusterResourceState *from = reply->cluster_resource_state;
-    if (!from) {
+    if (!from)
         return err_set(err, ERR_CORRUPT, "the head answered without a cluster state");
-    }
     struct ray_state out = {.version = from->cluster_resource_state_version,
                             .session_name = text_of(a, from->cluster_session_name)};
     int rc = nodes_decode(a, from, &out, err);
@@ -366,15 +344,12 @@ int ray_state_decode(struct arena *a, struct str bytes, struct ray_state *ret, s
         rc = counted_decode(a, from->pending_resource_requests, from->n_pending_resource_requests,
                             "pending demand", &out.pending, &out.n_pending, err);
     }
-    if (rc == 0) {
+    if (rc == 0)
         rc = gangs_decode(a, from, &out, err);
-    }
-    if (rc == 0) {
+    if (rc == 0)
         rc = constraints_decode(a, from, &out, err);
-    }
-    if (rc == 0) {
+    if (rc == 0)
         *ret = out;
-    }
     return rc;
 }
 
@@ -385,9 +360,8 @@ int ray_drain_decode(struct arena *a, struct str bytes, bool *ret_accepted,
     ProtobufCAllocator allocator = {budget_alloc, budget_free, &budget};
     const RayPb__DrainNodeReply *reply =
         ray_pb__drain_node_reply__unpack(&allocator, bytes.n, (const uint8_t *)bytes.p);
-    if (!reply) {
+    if (!reply)
         return err_set(err, ERR_CORRUPT, "the head's answer to DrainNode is not readable");
-    }
     *ret_accepted = reply->is_accepted;
     *ret_rejection = text_of(a, reply->rejection_reason_message);
     return 0;

@@ -113,9 +113,8 @@ struct gcs *gcs_new(struct loop *loop, const char *ip, int port, const char *tok
 {
     struct gcs *gcs = xcalloc(1, sizeof(*gcs));
     struct buf authorization = BUF_INIT(8192);
-    if (token_or_null) {
+    if (token_or_null)
         buf_addf(&authorization, "Bearer %s", token_or_null);
-    }
     struct grpc_config config = {.ip = ip,
                                  .port = port,
                                  .authorization = token_or_null ? buf_c(&authorization) : NULL,

@@ -66,9 +66,8 @@ static void failed_fill(struct arena *a, const struct ray_report *r, RayPb__Auto
 static void selector_fill(struct arena *a, const struct ray_request *from,
                           RayPb__ResourceRequest *to)
 {
-    if (from->n_terms == 0) {
+    if (from->n_terms == 0)
         return;
-    }
     MESSAGES(a, RayPb__LabelSelector, ray_pb__label_selector__init, 1u, to->label_selectors,
              to->n_label_selectors);
     RayPb__LabelSelector *selector = to->label_selectors[0];
@@ -81,9 +80,8 @@ static void selector_fill(struct arena *a, const struct ray_request *from,
         c->operator_ = term->op;
         c->n_label_values = term->n_values;
         c->label_values = arena_array_of(a, char *, MAX_OF(term->n_values, 1u));
-        for (size_t j = 0; j < term->n_values; j++) {
+        for (size_t j = 0; j < term->n_values; j++)
             c->label_values[j] = text(a, term->values[j]);
-        }
     }
 }
 

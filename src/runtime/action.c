@@ -42,12 +42,12 @@ static void http_done(void *ctx, int rc, const struct http_answer *answer, const
     char text[PROBE_MAX_BODY_BYTES];
     bool ok = rc == 0 && (answer->status == 0 || (answer->status >= 200 && answer->status < 400));
     int n =
-        ok ? snprintf(text, sizeof text, "%.*s", STR_ARG(answer->body))
+        ok ? snprintf(text, sizeof(text), "%.*s", STR_ARG(answer->body))
         : rc < 0
-            ? snprintf(text, sizeof text, "%s", rc == -ERR_TIMEOUT ? "time-out" : err->text)
-            : snprintf(text, sizeof text, "HTTP probe failed with statuscode: %d", answer->status);
+            ? snprintf(text, sizeof(text), "%s", rc == -ERR_TIMEOUT ? "time-out" : err->text)
+            : snprintf(text, sizeof(text), "HTTP probe failed with statuscode: %d", answer->status);
     act->http = NULL;
-    finish(act, ok, str_sub((struct str){text, (size_t)MAX_OF(n, 0)}, 0, sizeof text - 1));
+    finish(act, ok, str_sub((struct str){text, (size_t)MAX_OF(n, 0)}, 0, sizeof(text) - 1));
 }
 
 static void timer_done(void *ctx)
@@ -55,14 +55,14 @@ static void timer_done(void *ctx)
     struct action *act = ctx;
     char text[200];
     act->timer = NULL;
-    snprintf(text, sizeof text, "%s", act->text);
+    snprintf(text, sizeof(text), "%s", act->text);
     finish(act, act->ok, str_of(text));
 }
 
 static void answer_later(struct action *act, int64_t delay_ms, bool ok, const char *text)
 {
     act->ok = ok;
-    snprintf(act->text, sizeof act->text, "%s", text);
+    snprintf(act->text, sizeof(act->text), "%s", text);
     act->timer = loop_after(act->rt->loop, delay_ms, timer_done, act);
 }
 
@@ -171,7 +171,7 @@ static void start_http(struct action *act, struct container *c, const struct val
 struct action *action_new(struct container *c, const struct val *handler, int64_t timeout_ms,
                           action_fn fn, void *ctx)
 {
-    struct action *act = xcalloc(1, sizeof *act);
+    struct action *act = xcalloc(1, sizeof(*act));
     *act = (struct action){.rt = c->pod->rt, .fn = fn, .ctx = ctx};
     const struct val *sleep = val_get(handler, "sleep");
     if (sleep) {

@@ -24,7 +24,7 @@ static int open2(int root, const char *path, int flags, mode_t mode, uint64_t re
                            .resolve = resolve};
     int fd = -1;
     for (int i = 0; i < RACE_TRIES; i++) {
-        fd = (int)syscall(SYS_openat2, root, path, &how, sizeof how);
+        fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
         if (fd >= 0 || errno != EAGAIN)
             break;
     }
@@ -117,7 +117,7 @@ int beneath_make_dirs(int root, const char *path, mode_t mode, enum beneath_link
     int at = openat(root, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     for (const char *rest = path; at >= 0 && next_part(&rest, part);) {
         size_t n = (size_t)(rest - path);
-        int wrong = n >= sizeof whole ? ENAMETOOLONG : part_is_wrong(part);
+        int wrong = n >= sizeof(whole) ? ENAMETOOLONG : part_is_wrong(part);
         int next = -1;
         if (!wrong) {
             memcpy(whole, path, n);
@@ -163,7 +163,7 @@ bool beneath_write(int root, const char *path, const char *fresh, struct str byt
 {
     char dir[PATH_MAX];
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    if ((size_t)(name - path) >= sizeof dir) {
+    if ((size_t)(name - path) >= sizeof(dir)) {
         errno = ENAMETOOLONG;
         return false;
     }
@@ -205,7 +205,7 @@ static int open_for_removal(const struct removal *r, int parent, const char *nam
         close(fd);
         return -1;
     }
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd); /* fchmod refuses O_PATH descriptors */
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd); /* fchmod refuses O_PATH descriptors */
     (void)chmod(link, 0700);
     int readable = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     close(fd);
@@ -235,7 +235,7 @@ static bool clear_directory(struct removal *r, int fd)
         if (inner < 0)
             continue;
         close(inner);
-        snprintf(name, sizeof name, "..moved-%u", r->moved++);
+        snprintf(name, sizeof(name), "..moved-%u", r->moved++);
         any |= renameat(dirfd(dir), e->d_name, r->root, name) == 0;
     }
     closedir(dir);

@@ -35,14 +35,14 @@ static void move(struct container *c, enum container_state to)
 
 static void wait_because(struct container *c, const char *reason, const char *message)
 {
-    snprintf(c->reason, sizeof c->reason, "%s", reason);
-    snprintf(c->message, sizeof c->message, "%s", message);
+    snprintf(c->reason, sizeof(c->reason), "%s", reason);
+    snprintf(c->message, sizeof(c->message), "%s", message);
 }
 
 void container_tell(struct container *c, bool is_warning, const char *reason, const char *text)
 {
     char field[300];
-    snprintf(field, sizeof field, "spec.%s{%.*s}", c->is_init ? "initContainers" : "containers",
+    snprintf(field, sizeof(field), "spec.%s{%.*s}", c->is_init ? "initContainers" : "containers",
              STR_ARG(c->name));
     event_emit(c->pod->rt, "kubelet", c->pod->object, field, is_warning, reason, "%s", text);
 }
@@ -116,11 +116,12 @@ static void pull_key(const struct container *c, char ret[160])
 static void wait_for_pull(struct container *c, struct str line, int64_t ms)
 {
     if (image_pull_is_queued(c->pull))
-        snprintf(c->reason, sizeof c->reason, "waiting to install Ray %s", c->image.recipe.version);
+        snprintf(c->reason, sizeof(c->reason), "waiting to install Ray %s",
+                 c->image.recipe.version);
     else
-        snprintf(c->reason, sizeof c->reason, "installing Ray %s (%lld s)", c->image.recipe.version,
-                 (long long)(ms / 1000));
-    snprintf(c->message, sizeof c->message, "ray[%s]==%s%s for Python 3.%d: %.*s",
+        snprintf(c->reason, sizeof(c->reason), "installing Ray %s (%lld s)",
+                 c->image.recipe.version, (long long)(ms / 1000));
+    snprintf(c->message, sizeof(c->message), "ray[%s]==%s%s for Python 3.%d: %.*s",
              c->image.recipe.extras, c->image.recipe.version,
              c->image.recipe.on_top ? " and packages" : "", c->image.python_minor, STR_ARG(line));
 }
@@ -131,7 +132,7 @@ static void pull_progress(void *ctx, struct str line, int64_t ms)
     char key[160], text[500];
     pull_key(c, key);
     wait_for_pull(c, line.n ? line : STR("begins"), ms);
-    snprintf(text, sizeof text, "%s: %.*s", c->reason, STR_ARG(line));
+    snprintf(text, sizeof(text), "%s: %.*s", c->reason, STR_ARG(line));
     runtime_observe(c->pod->rt, str_of(key), str_of(text));
     pod_poke(c->pod);
 }
@@ -146,7 +147,7 @@ static int64_t pod_back_off_base(const struct container *c)
 static void pull_failed(struct container *c, const struct err *err)
 {
     char text[700];
-    snprintf(text, sizeof text, "Failed to pull image \"%s\": %s",
+    snprintf(text, sizeof(text), "Failed to pull image \"%s\": %s",
              val_as_c(val_get(c->spec, "image")), err->text);
     container_tell(c, true, "Failed", text);
     container_tell(c, true, "Failed", "Error: ErrImagePull");
@@ -159,11 +160,11 @@ static void pull_failed(struct container *c, const struct err *err)
 
 static void pull_backs_off(struct container *c)
 {
-    char text[sizeof c->message], cause[sizeof c->message];
+    char text[sizeof(c->message)], cause[sizeof(c->message)];
     if (strcmp(c->reason, "ErrImagePull") != 0)
         return;
-    snprintf(cause, sizeof cause, "%s", c->message);
-    snprintf(text, sizeof text, "Back-off pulling image \"%.100s\": ErrImagePull: %.480s",
+    snprintf(cause, sizeof(cause), "%s", c->message);
+    snprintf(text, sizeof(text), "Back-off pulling image \"%.100s\": ErrImagePull: %.480s",
              val_as_c(val_get(c->spec, "image")), cause);
     wait_because(c, "ImagePullBackOff", text);
     container_tell(c, false, "BackOff", text);
@@ -177,7 +178,7 @@ static void pull_done(void *ctx, int rc, const struct err *err, int64_t took_ms)
     c->pull = NULL;
     pull_key(c, key);
     if (rc == 0) {
-        snprintf(text, sizeof text,
+        snprintf(text, sizeof(text),
                  "Successfully pulled image \"%s\" in %lld.%03llds: Ray %s for Python 3.%d",
                  val_as_c(val_get(c->spec, "image")), (long long)(took_ms / 1000),
                  (long long)(took_ms % 1000), c->image.recipe.version, c->image.python_minor);
@@ -196,7 +197,7 @@ static void tell_other_python(struct container *c, struct str image)
 {
     char text[700];
     int wanted = c->image.recipe.python_minor;
-    snprintf(text, sizeof text,
+    snprintf(text, sizeof(text),
              "Python 3.%d of image \"%.*s\" is not on this host, so its Python 3.%d is used; "
              "`uv python install 3.%d` brings it",
              wanted, STR_ARG(image), c->image.python_minor, wanted);
@@ -207,11 +208,11 @@ static void tell_present(struct container *c, struct str image)
 {
     char text[700];
     if (c->image.dir[0])
-        snprintf(text, sizeof text,
+        snprintf(text, sizeof(text),
                  "Container image \"%.*s\" already present on machine: Ray %s for Python 3.%d",
                  STR_ARG(image), c->image.recipe.version, c->image.python_minor);
     else
-        snprintf(text, sizeof text,
+        snprintf(text, sizeof(text),
                  "Image \"%.*s\" is not pulled: the container runs on this host's own files",
                  STR_ARG(image));
     container_tell(c, false, "Pulled", text);
@@ -243,7 +244,7 @@ static bool know_image(struct container *c)
 static void start_pull(struct container *c)
 {
     char text[700], key[160];
-    snprintf(text, sizeof text,
+    snprintf(text, sizeof(text),
              "Pulling image \"%s\": installing ray[%s]==%s%s for Python 3.%d (pip)",
              val_as_c(val_get(c->spec, "image")), c->image.recipe.extras, c->image.recipe.version,
              c->image.recipe.on_top ? " and packages" : "", c->image.python_minor);
@@ -293,10 +294,11 @@ static void record_end(struct container *c, int exit_code, int signum, const cha
                                 .finished_at = loop_wall_ms(c->pod->rt->loop)};
     if (!end.started_at)
         end.started_at = end.finished_at;
-    snprintf(end.reason, sizeof end.reason, "%s", reason);
-    snprintf(end.message, sizeof end.message, "%s", message);
-    snprintf(end.id, sizeof end.id, "mobula://%.*s-%.*s-%d", (int)MIN_OF(c->pod->uid.n, (size_t)36),
-             c->pod->uid.p, (int)MIN_OF(c->name.n, (size_t)24), c->name.p, c->incarnation);
+    snprintf(end.reason, sizeof(end.reason), "%s", reason);
+    snprintf(end.message, sizeof(end.message), "%s", message);
+    snprintf(end.id, sizeof(end.id), "mobula://%.*s-%.*s-%d",
+             (int)MIN_OF(c->pod->uid.n, (size_t)36), c->pod->uid.p,
+             (int)MIN_OF(c->name.n, (size_t)24), c->name.p, c->incarnation);
     c->end = end;
 }
 
@@ -315,8 +317,8 @@ static void finish(struct container *c, int exit_code, int signum, const char *r
     if (wants_tail) {
         struct arena *a = arena_new();
         char path[700];
-        container_log_path(c, c->incarnation, path, sizeof path);
-        snprintf(c->end.message, sizeof c->end.message, "%.*s",
+        container_log_path(c, c->incarnation, path, sizeof(path));
+        snprintf(c->end.message, sizeof(c->end.message), "%.*s",
                  STR_ARG(log_tail(a, path, 80, 500)));
         arena_free(a);
     }
@@ -382,8 +384,8 @@ static void stop_term(struct container *c)
 static void tell_hook_failed(struct container *c, const char *hook, struct str why)
 {
     char reason[48], text[512];
-    snprintf(reason, sizeof reason, "Failed%sHook", hook);
-    snprintf(text, sizeof text, "%sHook failed: %.*s", hook,
+    snprintf(reason, sizeof(reason), "Failed%sHook", hook);
+    snprintf(text, sizeof(text), "%sHook failed: %.*s", hook,
              STR_ARG(str_sub(str_trim(why), 0, 400)));
     container_tell(c, true, reason, text);
 }
@@ -399,10 +401,9 @@ static void pre_stop_done(void *ctx, bool ok, struct str text)
 
 static bool runs_ray_stop(const struct val *hook)
 {
-    VAL_EACH_ITEM (word, val_path(hook, "exec.command")) {
+    VAL_EACH_ITEM (word, val_path(hook, "exec.command"))
         if (str_has(val_as_str(word), STR("ray stop")))
             return true;
-    }
     return false;
 }
 
@@ -467,7 +468,7 @@ static void handle_started(struct container *c)
     char text[300];
     c->started_at = loop_wall_ms(c->pod->rt->loop);
     move(c, CONTAINER_RUNNING);
-    snprintf(text, sizeof text, "Started container %.*s", STR_ARG(c->name));
+    snprintf(text, sizeof(text), "Started container %.*s", STR_ARG(c->name));
     container_tell(c, false, "Started", text);
     if (c->stop != STOP_NONE) {
         send_signal(c, SIGKILL);
@@ -491,7 +492,7 @@ static void handle_exited(struct container *c, int status)
 static void handle_failed(struct container *c, struct str text)
 {
     char message[512];
-    snprintf(message, sizeof message, "failed to start container: %.*s", STR_ARG(text));
+    snprintf(message, sizeof(message), "failed to start container: %.*s", STR_ARG(text));
     container_tell(c, true, "Failed", message);
     finish(c, 128, 0, "StartError", message);
 }
@@ -521,7 +522,7 @@ static int start_process(struct container *c, struct err *err)
     if ((rc = launch_plan(c, c->arena, &c->start, err)) < 0)
         return rc;
     int next = c->ran ? c->incarnation + 1 : c->incarnation;
-    container_log_path(c, next, path, sizeof path);
+    container_log_path(c, next, path, sizeof(path));
     if ((rc = log_writer_new(c->pod->rt->logs, path, &c->log, err)) < 0)
         return rc;
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -583,14 +584,14 @@ void container_want(struct container *c)
         char text[600];
         release_slot(c);
         wait_because(c, "CreateContainerConfigError", err.text);
-        snprintf(text, sizeof text, "Error: %s", err.text);
+        snprintf(text, sizeof(text), "Error: %s", err.text);
         container_tell(c, true, "Failed", text);
         c->not_before_ms = now + runtime_retry_ms(c->pod->rt, CONFIG_RETRY_MS);
         pod_poke_at(c->pod, c->not_before_ms);
         return;
     }
     char text[300];
-    snprintf(text, sizeof text, "Created container: %.*s", STR_ARG(c->name));
+    snprintf(text, sizeof(text), "Created container: %.*s", STR_ARG(c->name));
     container_tell(c, false, "Created", text);
     if (c->holds_slot)
         c->slot_timer = loop_after(rt->loop, POD_START_SLOT_MS, slot_expired, c);
@@ -611,13 +612,13 @@ void container_rearm(struct container *c)
     c->not_before_ms = now + delay;
     if (delay > 0) {
         char text[512];
-        snprintf(text, sizeof text,
+        snprintf(text, sizeof(text),
                  "back-off %llds restarting failed container=%.*s pod=%.*s_%.*s(%.*s)",
                  (long long)(delay / 1000), STR_ARG(c->name), STR_ARG(c->pod->name),
                  STR_ARG(c->pod->ns), STR_ARG(c->pod->uid));
         wait_because(c, "CrashLoopBackOff", text);
         snprintf(
-            text, sizeof text, "Back-off restarting failed container %.*s in pod %.*s_%.*s(%.*s)",
+            text, sizeof(text), "Back-off restarting failed container %.*s in pod %.*s_%.*s(%.*s)",
             STR_ARG(c->name), STR_ARG(c->pod->name), STR_ARG(c->pod->ns), STR_ARG(c->pod->uid));
         container_tell(c, true, "BackOff", text);
     } else {

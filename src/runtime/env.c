@@ -147,10 +147,9 @@ int env_resource(struct arena *a, const struct env_world *w, const struct val *c
 
 static const struct val *find_container(const struct val *pod, struct str name)
 {
-    VAL_EACH_ITEM (c, val_path(pod, "spec.containers")) {
+    VAL_EACH_ITEM (c, val_path(pod, "spec.containers"))
         if (str_eq(val_as_str(val_get(c, "name")), name))
             return c;
-    }
     return NULL;
 }
 
@@ -225,10 +224,9 @@ int env_add_container(struct arena *a, const struct env_world *w, const struct v
                       const struct val *container, struct env *env, struct err *err)
 {
     int rc = 0;
-    VAL_EACH_ITEM (from, val_get(container, "envFrom")) {
+    VAL_EACH_ITEM (from, val_get(container, "envFrom"))
         if (rc == 0)
             rc = add_all_of(a, w, kube_ns(pod), from, env, err);
-    }
     const struct val *list = val_get(container, "env");
     for (size_t i = 0; rc == 0 && i < val_len(list); i++) {
         const struct val *var = val_at(list, i), *from = val_get(var, "valueFrom");

@@ -22,7 +22,7 @@ struct events {
 
 struct events *events_new(struct runtime *rt)
 {
-    struct events *e = xcalloc(1, sizeof *e);
+    struct events *e = xcalloc(1, sizeof(*e));
     e->rt = rt;
     e->scratch = arena_new();
     return e;
@@ -119,7 +119,7 @@ void event_emit(struct runtime *rt, const char *component, const struct val *obj
     char message[EVENT_MAX_TEXT];
     va_list args;
     va_start(args, format);
-    vsnprintf(message, sizeof message, format, args);
+    vsnprintf(message, sizeof(message), format, args);
     va_end(args);
 
     struct str key = arena_strf(e->scratch, "%.*s|%s|%s|%s", STR_ARG(kube_uid(object)),
@@ -131,10 +131,10 @@ void event_emit(struct runtime *rt, const char *component, const struct val *obj
     } else {
         if (e->known.n >= EVENTS_MAX_KNOWN)
             forget_all(e);
-        known = xcalloc(1, sizeof *known);
+        known = xcalloc(1, sizeof(*known));
         known->count = 1;
         struct str name = kube_event_name(e->scratch, kube_name(object), loop_random(rt->loop));
-        snprintf(known->name, sizeof known->name, "%.*s", STR_ARG(name));
+        snprintf(known->name, sizeof(known->name), "%.*s", STR_ARG(name));
         map_set(&e->known, key, known);
         send_new(e, component, object, field, is_warning, reason, str_of(message), known);
     }

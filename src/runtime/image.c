@@ -63,9 +63,9 @@ struct image_store {
 struct image_store *image_store_new(struct loop *loop, const char *cache_dir,
                                     const struct recipe_book *book)
 {
-    struct image_store *store = xcalloc(1, sizeof *store);
+    struct image_store *store = xcalloc(1, sizeof(*store));
     char dir[PATH_MAX];
-    snprintf(dir, sizeof dir, "%s/ray", cache_dir);
+    snprintf(dir, sizeof(dir), "%s/ray", cache_dir);
     store->loop = loop;
     store->dir = xstrdup(dir);
     store->book = book;
@@ -143,7 +143,7 @@ static int ask_python(const char *path)
     int rc = spawn_start(&options, &child, &ignored);
     close(out[1]);
     char text[16] = "";
-    ssize_t n = rc == 0 ? read(out[0], text, sizeof text - 1) : 0;
+    ssize_t n = rc == 0 ? read(out[0], text, sizeof(text) - 1) : 0;
     close(out[0]);
     if (rc == 0) {
         waitpid(child.pid, NULL, 0);
@@ -174,9 +174,9 @@ static bool find_kept_python(int minor, char ret[PATH_MAX])
         glob_t found = {0};
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-        snprintf(place, sizeof place, python_places[i], minor);
+        snprintf(place, sizeof(place), python_places[i], minor);
 #pragma GCC diagnostic pop
-        snprintf(pattern, sizeof pattern, "%s/%.100s", home, place);
+        snprintf(pattern, sizeof(pattern), "%s/%.100s", home, place);
         bool ok = glob(pattern, 0, NULL, &found) == 0 && found.gl_pathc > 0 &&
                   strlen(found.gl_pathv[0]) < PATH_MAX;
         if (ok)
@@ -192,7 +192,7 @@ static bool find_kept_python(int minor, char ret[PATH_MAX])
 static bool find_python(struct image_store *store, int minor, char ret[PATH_MAX])
 {
     char name[32];
-    snprintf(name, sizeof name, "python3.%d", minor);
+    snprintf(name, sizeof(name), "python3.%d", minor);
     if (minor == host_python_minor(store))
         return find_program("python3", ret);
     return (find_program(name, ret) && ask_python(ret) == minor) || find_kept_python(minor, ret);
@@ -215,15 +215,15 @@ static void plan_dir(const struct image_store *store, struct image_plan *plan)
     const struct recipe *r = &plan->recipe;
     char python[PATH_MAX], extras[RECIPE_MAX_EXTRAS + 1] = "", on_top[24] = "";
     if (strcmp(r->extras, "default") != 0)
-        snprintf(extras, sizeof extras, "-%s", r->extras);
+        snprintf(extras, sizeof(extras), "-%s", r->extras);
     for (char *p = extras; *p; p++)
         *p = *p == ',' ? '+' : *p;
     if (r->on_top)
-        snprintf(on_top, sizeof on_top, "-%016llx", (unsigned long long)r->on_top);
-    snprintf(plan->key, sizeof plan->key, "%s-py3%d%s%s", r->version, plan->python_minor, extras,
+        snprintf(on_top, sizeof(on_top), "-%016llx", (unsigned long long)r->on_top);
+    snprintf(plan->key, sizeof(plan->key), "%s-py3%d%s%s", r->version, plan->python_minor, extras,
              on_top);
-    snprintf(plan->dir, sizeof plan->dir, "%s/%s", store->dir, plan->key);
-    snprintf(python, sizeof python, "%s/bin/ray", plan->dir);
+    snprintf(plan->dir, sizeof(plan->dir), "%s/%s", store->dir, plan->key);
+    snprintf(python, sizeof(python), "%s/bin/ray", plan->dir);
     plan->is_present = access(python, X_OK) == 0;
 }
 
@@ -286,7 +286,7 @@ static void note_error(struct job *job)
     struct str line = str_trim(str_of(job->line));
     for (size_t i = 0; i < ARRAY_SIZE(marks); i++)
         if (str_starts(line, str_of(marks[i])))
-            snprintf(job->error, sizeof job->error, "%.*s",
+            snprintf(job->error, sizeof(job->error), "%.*s",
                      STR_ARG(str_sub(line, strlen(marks[i]), line.n)));
 }
 
@@ -294,7 +294,7 @@ static void job_line_end(struct job *job)
 {
     job->reading[job->reading_n] = '\0';
     if (str_trim(str_of(job->reading)).n > 0) {
-        memcpy(job->line, job->reading, sizeof job->line);
+        memcpy(job->line, job->reading, sizeof(job->line));
         note_error(job);
     }
     job->reading_n = 0;
@@ -305,19 +305,18 @@ static void job_output(void *ctx, int events)
     struct job *job = ctx;
     char part[4096];
     for (;;) {
-        ssize_t n = read(job->output_fd, part, sizeof part);
+        ssize_t n = read(job->output_fd, part, sizeof(part));
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (n <= 0) {
             job->output = loop_fd_free(job->output);
             return;
         }
-        for (ssize_t i = 0; i < n; i++) {
+        for (ssize_t i = 0; i < n; i++)
             if (part[i] == '\n')
                 job_line_end(job);
-            else if (job->reading_n + 1 < sizeof job->reading)
+            else if (job->reading_n + 1 < sizeof(job->reading))
                 job->reading[job->reading_n++] = part[i];
-        }
     }
 }
 
@@ -374,8 +373,8 @@ static int make_words(struct job *job, struct pull_words *words, struct err *err
     if (!find_python(job->store, job->plan.python_minor, words->python))
         return err_set(err, ERR_NOT_FOUND, "python3.%d is no longer on this host",
                        job->plan.python_minor);
-    snprintf(words->temporary, sizeof words->temporary, "%s.new", job->plan.dir);
-    snprintf(words->ray, sizeof words->ray, "ray[%s]==%s", r->extras, r->version);
+    snprintf(words->temporary, sizeof(words->temporary), "%s.new", job->plan.dir);
+    snprintf(words->ray, sizeof(words->ray), "ray[%s]==%s", r->extras, r->version);
     return 0;
 }
 
@@ -387,7 +386,7 @@ static const char *word(const char *text_or_null)
 static int job_spawn(struct job *job, struct err *err)
 {
     const struct recipe *r = &job->plan.recipe;
-    struct pull_words *words cleanup(cleanup_free) = xcalloc(1, sizeof *words);
+    struct pull_words *words cleanup(cleanup_free) = xcalloc(1, sizeof(*words));
     int rc = make_words(job, words, err);
     if (rc < 0)
         return rc;
@@ -447,7 +446,7 @@ static void job_run(void *ctx)
     struct err err = ERR_INIT;
     char lock[PATH_MAX];
     job->timer = NULL;
-    snprintf(lock, sizeof lock, "%s.lock", job->plan.dir);
+    snprintf(lock, sizeof(lock), "%s.lock", job->plan.dir);
     if (job->lock_fd < 0) {
         if (!rootfs_make_dirs(job->store->dir, 0755) ||
             (job->lock_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0644)) < 0) {
@@ -457,7 +456,7 @@ static void job_run(void *ctx)
         }
     }
     if (flock(job->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-        snprintf(job->line, sizeof job->line, "another mobula installs it; waiting");
+        snprintf(job->line, sizeof(job->line), "another mobula installs it; waiting");
         job->timer = loop_after(job->store->loop, LOCK_RETRY_MS, job_run, job);
         return;
     }
@@ -495,7 +494,7 @@ struct image_pull *image_pull_new(struct image_store *store, const struct image_
     while (job && strcmp(job->plan.dir, plan->dir) != 0)
         job = job->next;
     if (!job) {
-        job = xcalloc(1, sizeof *job);
+        job = xcalloc(1, sizeof(*job));
         *job = (struct job){.store = store,
                             .plan = *plan,
                             .output_fd = -1,
@@ -507,7 +506,7 @@ struct image_pull *image_pull_new(struct image_store *store, const struct image_
             last = &(*last)->next;
         *last = job;
     }
-    struct image_pull *pull = xcalloc(1, sizeof *pull);
+    struct image_pull *pull = xcalloc(1, sizeof(*pull));
     *pull = (struct image_pull){.job = job, .next = job->pulls, .handler = *handler};
     job->pulls = pull;
     job_start_next(store);

@@ -162,10 +162,9 @@ bool launch_is_ray_start(const struct val *container)
 {
     const char *const keys[] = {"command", "args"};
     for (size_t k = 0; k < ARRAY_SIZE(keys); k++) {
-        VAL_EACH_ITEM (word, val_get(container, keys[k])) {
+        VAL_EACH_ITEM (word, val_get(container, keys[k]))
             if (str_has(val_as_str(word), STR("ray start")))
                 return true;
-        }
     }
     return false;
 }

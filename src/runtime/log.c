@@ -57,7 +57,7 @@ struct log_hub {
 
 struct log_hub *log_hub_new(struct loop *loop)
 {
-    struct log_hub *hub = xcalloc(1, sizeof *hub);
+    struct log_hub *hub = xcalloc(1, sizeof(*hub));
     hub->loop = loop;
     hub->scratch = arena_new();
     hub->second = -1;
@@ -91,7 +91,7 @@ static const char *stamp(struct log_hub *hub)
     if (now / 1000 != hub->second) {
         hub->second = now / 1000;
         struct str text = time_rfc3339(hub->scratch, now);
-        snprintf(hub->stamp, sizeof hub->stamp, "%.19s.000000000Z", text.p);
+        snprintf(hub->stamp, sizeof(hub->stamp), "%.19s.000000000Z", text.p);
         arena_reset(hub->scratch);
     }
     int ms = (int)(now % 1000);
@@ -206,7 +206,7 @@ static void drain_pipe(struct log_pipe *p, int rounds)
     char part[16384];
     bool any = false;
     while (p->fd >= 0 && rounds-- > 0) {
-        ssize_t n = read(p->fd, part, sizeof part);
+        ssize_t n = read(p->fd, part, sizeof(part));
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN)
@@ -230,13 +230,13 @@ static void pipe_ready(void *ctx, int events)
 int log_writer_new(struct log_hub *hub, const char *path, struct log_writer **ret, struct err *err)
 {
     char dir[PATH_MAX];
-    snprintf(dir, sizeof dir, "%s", path);
+    snprintf(dir, sizeof(dir), "%s", path);
     char *slash = strrchr(dir, '/');
     if (slash)
         *slash = '\0';
     if (!rootfs_make_dirs(dir, 0750))
         return err_errno(err, errno, "making the log directory %s", dir);
-    struct log_writer *w = xcalloc(1, sizeof *w);
+    struct log_writer *w = xcalloc(1, sizeof(*w));
     w->hub = hub;
     w->path = xstrdup(path);
     for (int i = 0; i < 2; i++)
@@ -315,7 +315,7 @@ static int64_t count_lines(const char *path)
         old_path(name, path, g);
         int fd cleanup(cleanup_close) = beneath_regular(AT_FDCWD, name, O_RDONLY, 0);
         ssize_t n;
-        while (fd >= 0 && (n = read(fd, part, sizeof part)) > 0)
+        while (fd >= 0 && (n = read(fd, part, sizeof(part))) > 0)
             for (ssize_t i = 0; i < n; i++)
                 lines += part[i] == '\n';
     }
@@ -389,7 +389,7 @@ static void emit(struct api_log_stream *s, struct buf *out)
 static bool read_some(struct api_log_stream *s, struct buf *out)
 {
     char part[STREAM_CHUNK_BYTES];
-    ssize_t n = s->fd < 0 ? 0 : read(s->fd, part, sizeof part);
+    ssize_t n = s->fd < 0 ? 0 : read(s->fd, part, sizeof(part));
     if (n <= 0)
         return s->fd >= 0 ? next_file(s) : false;
     buf_add(&s->rest, (struct str){part, (size_t)n});
@@ -424,7 +424,7 @@ struct api_log_stream *log_stream_new(struct log_hub *hub, const char *path,
                                       void (*chunk)(void *ctx, struct str bytes),
                                       void (*end)(void *ctx), void *ctx, struct err *err)
 {
-    struct api_log_stream *s = xcalloc(1, sizeof *s);
+    struct api_log_stream *s = xcalloc(1, sizeof(*s));
     *s = (struct api_log_stream){.hub = hub,
                                  .path = xstrdup(path),
                                  .fd = -1,
@@ -449,7 +449,7 @@ struct api_log_stream *log_stream_new(struct log_hub *hub, const char *path,
     if (o->since_seconds >= 0) {
         struct str text =
             time_rfc3339(hub->scratch, loop_wall_ms(hub->loop) - o->since_seconds * 1000);
-        snprintf(s->since, sizeof s->since, "%.19s", text.p);
+        snprintf(s->since, sizeof(s->since), "%.19s", text.p);
         arena_reset(hub->scratch);
     }
     s->next = hub->streams;
@@ -494,15 +494,15 @@ struct str log_tail(struct arena *a, const char *path, int64_t lines, size_t max
     struct stat st;
     if (fd < 0 || fstat(fd, &st) < 0)
         return STR_NULL;
-    off_t from = st.st_size > (off_t)sizeof part ? st.st_size - (off_t)sizeof part : 0;
-    ssize_t n = pread(fd, part, sizeof part, from);
+    off_t from = st.st_size > (off_t)sizeof(part) ? st.st_size - (off_t)sizeof(part) : 0;
+    ssize_t n = pread(fd, part, sizeof(part), from);
     if (n <= 0)
         return STR_NULL;
     size_t start = (size_t)n;
     for (int64_t seen = 0; start > 0; start--)
         if (part[start - 1] == '\n' && start != (size_t)n && ++seen == lines)
             break;
-    struct buf out cleanup(buf_done) = BUF_INIT(sizeof part);
+    struct buf out cleanup(buf_done) = BUF_INIT(sizeof(part));
     struct str rest = {part + start, (size_t)n - start}, line;
     while (str_split(&rest, '\n', &line)) {
         struct str skip;

@@ -36,7 +36,7 @@ void network_allocate(struct runtime *rt, char ret[16])
 bool network_is_own(const struct runtime *rt, struct str ip)
 {
     char prefix[16];
-    snprintf(prefix, sizeof prefix, "127.%u.", rt->network);
+    snprintf(prefix, sizeof(prefix), "127.%u.", rt->network);
     return str_starts(ip, str_of(prefix)) && ip.n < 16;
 }
 
@@ -74,7 +74,7 @@ static void print_service(const struct hosts_world *w, const struct val *service
 static void print_pod_names(const struct val *pod, struct str ip, struct buf *out)
 {
     char dashed[16] = "";
-    for (size_t i = 0; i < ip.n && i + 1 < sizeof dashed; i++)
+    for (size_t i = 0; i < ip.n && i + 1 < sizeof(dashed); i++)
         dashed[i] = ip.p[i] == '.' ? '-' : ip.p[i];
     struct str ns = kube_ns(pod), host = val_path_str(pod, "spec.hostname"),
                domain = val_path_str(pod, "spec.subdomain");
@@ -97,11 +97,9 @@ void hosts_print(struct arena *a, const struct hosts_world *w, const struct val 
                  "%.*s kubernetes.default.svc.cluster.local kubernetes.default.svc "
                  "kubernetes.default%s\n",
                  STR_ARG(w->api_ip), str_is(kube_ns(pod), "default") ? " kubernetes" : "");
-    VAL_EACH_ITEM (alias, val_path(pod, "spec.hostAliases")) {
-        VAL_EACH_ITEM (name, val_get(alias, "hostnames")) {
+    VAL_EACH_ITEM (alias, val_path(pod, "spec.hostAliases"))
+        VAL_EACH_ITEM (name, val_get(alias, "hostnames"))
             buf_addf(out, "%s %s\n", val_as_c(val_get(alias, "ip")), val_as_c(name));
-        }
-    }
     for (size_t i = 0; i < w->services.n; i++)
         print_service(w, w->services.items[i], kube_ns(pod), out);
     for (size_t i = 0; i < w->pods.n; i++) {
@@ -136,7 +134,7 @@ static void write_all(void *ctx)
         struct err err = ERR_INIT;
         if (!p->sandbox)
             continue;
-        snprintf(path, sizeof path, "%s/etc/hosts", p->dir);
+        snprintf(path, sizeof(path), "%s/etc/hosts", p->dir);
         if (network_write_hosts(rt, p->object, str_of(p->ip), path, &err) < 0)
             event_emit(rt, "kubelet", p->object, NULL, true, "HostsFile", "%s", err.text);
     }

@@ -88,7 +88,7 @@ static const struct val *node_info(struct arena *a)
 {
     struct utsname host;
     if (uname(&host) < 0)
-        memset(&host, 0, sizeof host);
+        memset(&host, 0, sizeof(host));
     return val_obj(a, "architecture", val_text(a, is_arm() ? "arm64" : "amd64"), "operatingSystem",
                    val_text(a, "linux"), "kernelVersion", val_text(a, host.release), "osImage",
                    val_textf(a, "%s (mobula virtual node)", host.sysname),
@@ -140,7 +140,7 @@ struct node_call {
 
 static struct node_call *node_call(struct own_node *node)
 {
-    struct node_call *call = xcalloc(1, sizeof *call);
+    struct node_call *call = xcalloc(1, sizeof(*call));
     *call = (struct node_call){.alive = node->set->alive, .node = node};
     ++*call->alive;
     return call;
@@ -289,14 +289,14 @@ static void heartbeat(void *ctx)
 
 struct node_set *node_set_new(struct runtime *rt)
 {
-    struct node_set *set = xcalloc(1, sizeof *set);
+    struct node_set *set = xcalloc(1, sizeof(*set));
     size_t gpu_nodes =
         rt->config.gpus > 0 ? (size_t)MIN_OF(MAX_OF(rt->config.nodes, 0), NODES_MAX) : 0;
     set->rt = rt;
-    set->alive = xcalloc(1, sizeof *set->alive);
+    set->alive = xcalloc(1, sizeof(*set->alive));
     set->started_at = loop_wall_ms(rt->loop);
     set->n = gpu_nodes + 1;
-    set->nodes = xcalloc(set->n, sizeof *set->nodes);
+    set->nodes = xcalloc(set->n, sizeof(*set->nodes));
     struct arena *a cleanup(cleanup_arena) = arena_new();
     struct kube_call ns = {.verb = KUBE_CREATE,
                            .group = "",
@@ -310,7 +310,7 @@ struct node_set *node_set_new(struct runtime *rt)
         struct own_node *node = &set->nodes[i];
         node->set = set;
         node->has_gpus = i < gpu_nodes;
-        snprintf(node->name, sizeof node->name, node->has_gpus ? "gpu-%zu" : "cpu-0", i);
+        snprintf(node->name, sizeof(node->name), node->has_gpus ? "gpu-%zu" : "cpu-0", i);
     }
     set->heartbeat = loop_every(rt->loop, LEASE_PERIOD_MS, heartbeat, set);
     heartbeat(set);

@@ -153,7 +153,7 @@ static bool write_status(struct local_pod *pod)
         return true;
     val_unref(pod->sent);
     pod->sent = val_ref(status);
-    pod->status_call = xcalloc(1, sizeof *pod->status_call);
+    pod->status_call = xcalloc(1, sizeof(*pod->status_call));
     pod->status_call->pod = pod;
     struct kube_call call = {
         .verb = KUBE_PATCH,
@@ -301,7 +301,7 @@ static int start_sandbox(struct local_pod *pod, struct err *err)
         mkdir(options.setup.root.p, 0755);
         mkdir(options.setup.upper.p, 0755);
     }
-    snprintf(log, sizeof log, "%s/init.log", pod->dir);
+    snprintf(log, sizeof(log), "%s/init.log", pod->dir);
     int log_fd cleanup(cleanup_close) =
         beneath_regular(AT_FDCWD, log, O_WRONLY | O_CREAT | O_APPEND, 0640);
     options.log_fd = log_fd;
@@ -348,7 +348,7 @@ static void begin_stop(struct local_pod *pod, int64_t grace_ms)
         struct container *c = &pod->containers[i];
         if (container_is_live(c) && c->stop == STOP_NONE && !pod->is_stopped_by_us) {
             char text[300];
-            snprintf(text, sizeof text, "Stopping container %.*s", STR_ARG(c->name));
+            snprintf(text, sizeof(text), "Stopping container %.*s", STR_ARG(c->name));
             container_tell(c, false, "Killing", text);
         }
         c->pull = image_pull_free(c->pull);
@@ -361,7 +361,7 @@ static void begin_stop(struct local_pod *pod, int64_t grace_ms)
 static void fail_pod(struct local_pod *pod, const char *reason, const char *message)
 {
     pod->failed_reason = reason;
-    snprintf(pod->failed_message, sizeof pod->failed_message, "%s", message);
+    snprintf(pod->failed_message, sizeof(pod->failed_message), "%s", message);
     begin_stop(pod, pod->grace_ms);
 }
 
@@ -457,7 +457,7 @@ static void step_ended(struct local_pod *pod)
     if (!pod->is_deleting || pod->is_gone || !write_status(pod) || pod->status_call)
         return;
     struct arena *a cleanup(cleanup_arena) = arena_new();
-    pod->status_call = xcalloc(1, sizeof *pod->status_call);
+    pod->status_call = xcalloc(1, sizeof(*pod->status_call));
     pod->status_call->pod = pod;
     struct kube_call call = {.verb = KUBE_DELETE,
                              .group = "",
@@ -489,11 +489,11 @@ static void remember_end(struct container *c, const struct val *terminated, time
                                 .started_at = now,
                                 .finished_at = now};
     const char *reason = val_as_c(val_get(terminated, "reason"));
-    snprintf(end.reason, sizeof end.reason, "%s", reason[0] ? reason : "ContainerStatusUnknown");
-    snprintf(end.message, sizeof end.message, "%s",
+    snprintf(end.reason, sizeof(end.reason), "%s", reason[0] ? reason : "ContainerStatusUnknown");
+    snprintf(end.message, sizeof(end.message), "%s",
              terminated ? val_as_c(val_get(terminated, "message"))
                         : "The container could not be located when the node was started again");
-    snprintf(end.id, sizeof end.id, "%s", val_as_c(val_get(terminated, "containerID")));
+    snprintf(end.id, sizeof(end.id), "%s", val_as_c(val_get(terminated, "containerID")));
     (void)time_parse_rfc3339(val_as_str(val_get(terminated, "startedAt")), &end.started_at);
     (void)time_parse_rfc3339(val_as_str(val_get(terminated, "finishedAt")), &end.finished_at);
     c->end = end;
@@ -520,10 +520,9 @@ static void adopt_container(struct container *c, const struct val *status, bool 
 
 static const struct val *status_named(const struct val *list, struct str name)
 {
-    VAL_EACH_ITEM (item, list) {
+    VAL_EACH_ITEM (item, list)
         if (str_eq(val_as_str(val_get(item, "name")), name))
             return item;
-    }
     return NULL;
 }
 
@@ -571,7 +570,7 @@ static void choose_ip(struct local_pod *pod)
     for (const struct local_pod *p = rt->local; p; p = p->next)
         is_free = is_free && !str_is(old, p->ip);
     if (is_free)
-        snprintf(pod->ip, sizeof pod->ip, "%.*s", STR_ARG(old));
+        snprintf(pod->ip, sizeof(pod->ip), "%.*s", STR_ARG(old));
     else
         network_allocate(rt, pod->ip);
 }
@@ -582,7 +581,7 @@ static void make_containers(struct local_pod *pod)
     const struct val *main_list = val_path(pod->object, "spec.containers");
     pod->n_init = MIN_OF(val_len(init), (size_t)POD_MAX_CONTAINERS - 1);
     pod->n = MIN_OF(pod->n_init + val_len(main_list), (size_t)POD_MAX_CONTAINERS);
-    pod->containers = xcalloc(pod->n + 1, sizeof *pod->containers);
+    pod->containers = xcalloc(pod->n + 1, sizeof(*pod->containers));
     for (size_t i = 0; i < pod->n; i++)
         container_init(&pod->containers[i], pod,
                        i < pod->n_init ? val_at(init, i) : val_at(main_list, i - pod->n_init),
@@ -618,7 +617,7 @@ int64_t pod_spec_grace_ms(const struct local_pod *pod)
 
 struct local_pod *pod_new(struct runtime *rt, const struct val *object)
 {
-    struct local_pod *pod = xcalloc(1, sizeof *pod);
+    struct local_pod *pod = xcalloc(1, sizeof(*pod));
     char dir[PATH_MAX];
     pod->rt = rt;
     pod->first = val_ref(object);
@@ -628,7 +627,7 @@ struct local_pod *pod_new(struct runtime *rt, const struct val *object)
     pod->name = kube_name(object);
     pod->start_time = loop_wall_ms(rt->loop);
     pod->grace_ms = pod_spec_grace_ms(pod);
-    snprintf(dir, sizeof dir, "%s/pods/%.*s", rt->config.dir, STR_ARG(pod->uid));
+    snprintf(dir, sizeof(dir), "%s/pods/%.*s", rt->config.dir, STR_ARG(pod->uid));
     pod->dir = xstrdup(dir);
     mkdir(dir, 0755);
     choose_ip(pod);
@@ -694,7 +693,7 @@ void pod_free(struct local_pod *pod)
         pod->status_call->pod = NULL;
     if (pod->is_gone) {
         char logs[PATH_MAX];
-        snprintf(logs, sizeof logs, "%s/logs/%.*s_%.*s_%.*s", rt->config.dir, STR_ARG(pod->ns),
+        snprintf(logs, sizeof(logs), "%s/logs/%.*s_%.*s_%.*s", rt->config.dir, STR_ARG(pod->ns),
                  STR_ARG(pod->name), STR_ARG(pod->uid));
         files_remove_later(rt->loop, pod->dir);
         files_remove_later(rt->loop, logs);

@@ -137,10 +137,9 @@ static const struct val *set_condition(struct arena *a, const struct val *condit
 
 static bool gates_open(const struct local_pod *pod, const struct val *conditions)
 {
-    VAL_EACH_ITEM (gate, val_path(pod->object, "spec.readinessGates")) {
+    VAL_EACH_ITEM (gate, val_path(pod->object, "spec.readinessGates"))
         if (!kube_condition_is(conditions, val_as_c(val_get(gate, "conditionType")), "True"))
             return false;
-    }
     return true;
 }
 

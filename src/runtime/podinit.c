@@ -104,8 +104,8 @@ static void handle_setup(struct init *init, const struct wire_setup *setup)
 static _Noreturn void start_fail(int report_fd, int errno_value, const char *text)
 {
     struct start_failure f = {.errno_value = errno_value};
-    snprintf(f.text, sizeof f.text, "%s", text);
-    ssize_t n = write(report_fd, &f, sizeof f);
+    snprintf(f.text, sizeof(f.text), "%s", text);
+    ssize_t n = write(report_fd, &f, sizeof(f));
     _exit(n < 0 ? 126 : 127);
 }
 
@@ -191,7 +191,7 @@ static _Noreturn void child_main(struct start_job *job, int report_fd)
     if (job->isolated && job->cwd[0] && rootfs_enter_dir(job->cwd, &err) < 0)
         start_fail(report_fd, 0, err.text);
     if (!job->isolated && job->cwd[0] && chdir(job->cwd) < 0) {
-        snprintf(err.text, sizeof err.text, "workingDir %.100s", job->cwd);
+        snprintf(err.text, sizeof(err.text), "workingDir %.100s", job->cwd);
         start_fail(report_fd, errno, err.text);
     }
     raise_file_limit();
@@ -200,7 +200,7 @@ static _Noreturn void child_main(struct start_job *job, int report_fd)
     spawn_reset_signals();
     environ = job->envp;
     execvp(job->argv[0], job->argv);
-    snprintf(err.text, sizeof err.text, "exec: \"%.100s\"", job->argv[0]);
+    snprintf(err.text, sizeof(err.text), "exec: \"%.100s\"", job->argv[0]);
     start_fail(report_fd, errno, err.text);
 }
 
@@ -209,7 +209,7 @@ static _Noreturn void child_main(struct start_job *job, int report_fd)
 static int open_ns(pid_t pid, const char *kind)
 {
     char path[64];
-    snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)pid, kind);
+    snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)pid, kind);
     return open(path, O_RDONLY | O_CLOEXEC);
 }
 
@@ -252,22 +252,21 @@ static void run_start(struct init *init, uint32_t id, struct start_job *job, pid
     int saved = errno;
     close(report[1]);
     struct start_failure failure = {.errno_value = saved, .text = "clone"};
-    ssize_t n = pid < 0 ? (ssize_t)sizeof failure : 0;
-    if (pid > 0) {
+    ssize_t n = pid < 0 ? (ssize_t)sizeof(failure) : 0;
+    if (pid > 0)
         do {
-            n = read(report[0], &failure, sizeof failure);
+            n = read(report[0], &failure, sizeof(failure));
         } while (n < 0 && errno == EINTR);
-    }
     close(report[0]);
-    if (n == (ssize_t)sizeof failure) {
+    if (n == (ssize_t)sizeof(failure)) {
         if (pid > 0)
             waitpid(pid, NULL, 0);
         char text[400];
-        failure.text[sizeof failure.text - 1] = '\0';
+        failure.text[sizeof(failure.text) - 1] = '\0';
         if (failure.errno_value)
-            snprintf(text, sizeof text, "%s: %s", failure.text, strerror(failure.errno_value));
+            snprintf(text, sizeof(text), "%s: %s", failure.text, strerror(failure.errno_value));
         else
-            snprintf(text, sizeof text, "%s", failure.text);
+            snprintf(text, sizeof(text), "%s", failure.text);
         reply(init, WIRE_START_FAILED, id, failure.errno_value, str_of(text));
         return;
     }
@@ -285,7 +284,7 @@ static void handle_start(struct init *init, struct arena *a, const struct wire_m
                             .mount_ns = -1,
                             .isolated = init->isolated,
                             .n_fds = n_fds};
-    memcpy(job.fds, fds, n_fds * sizeof *fds);
+    memcpy(job.fds, fds, n_fds * sizeof(*fds));
     pid_t container = 0;
     if (m->start.container_id) {
         struct process *p = find_process(init, m->start.container_id);
@@ -303,9 +302,9 @@ static void handle_start(struct init *init, struct arena *a, const struct wire_m
 static bool notices_term(pid_t pid)
 {
     char path[64], text[STATUS_MAX_LEN];
-    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
     int fd cleanup(cleanup_close) = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
     if (n < 0)
         return true;
     text[n] = '\0';
@@ -335,7 +334,7 @@ static void deliver_owed_terms(struct init *init)
 static bool read_proc(const char *pid, const char *name, char *ret, size_t size)
 {
     char path[NAME_MAX + 32];
-    snprintf(path, sizeof path, "/proc/%s/%s", pid, name);
+    snprintf(path, sizeof(path), "/proc/%s/%s", pid, name);
     int fd cleanup(cleanup_close) = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n = fd >= 0 ? read(fd, ret, size - 1) : -1;
     ret[MAX_OF(n, 0)] = '\0';
@@ -354,15 +353,15 @@ static const char *const idle_commands[] = {"/ray start ", "ray stop ", "ray-das
 static bool is_company(const char *pid, const char *ns)
 {
     char path[NAME_MAX + 32], own[64], text[1024];
-    snprintf(path, sizeof path, "/proc/%s/ns/pid", pid);
-    ssize_t n = readlink(path, own, sizeof own - 1);
+    snprintf(path, sizeof(path), "/proc/%s/ns/pid", pid);
+    ssize_t n = readlink(path, own, sizeof(own) - 1);
     own[MAX_OF(n, 0)] = '\0';
-    if (strcmp(own, ns) != 0 || !read_proc(pid, "cmdline", text, sizeof text))
+    if (strcmp(own, ns) != 0 || !read_proc(pid, "cmdline", text, sizeof(text)))
         return false;
     for (size_t i = 0; i < ARRAY_SIZE(idle_commands); i++)
         if (strstr(text, idle_commands[i]))
             return false;
-    if (!read_proc(pid, "stat", text, sizeof text))
+    if (!read_proc(pid, "stat", text, sizeof(text)))
         return false;
     const char *name_end = strrchr(text, ')');
     return name_end && name_end[1] && name_end[2] != 'Z' && name_end[2] != 'X';
@@ -371,8 +370,8 @@ static bool is_company(const char *pid, const char *ns)
 static bool is_alone(pid_t pid)
 {
     char path[64], ns[64];
-    snprintf(path, sizeof path, "/proc/%d/ns/pid", (int)pid);
-    ssize_t n = readlink(path, ns, sizeof ns - 1);
+    snprintf(path, sizeof(path), "/proc/%d/ns/pid", (int)pid);
+    ssize_t n = readlink(path, ns, sizeof(ns) - 1);
     ns[MAX_OF(n, 0)] = '\0';
     DIR *proc = opendir("/proc");
     bool has_company = n <= 0 || !proc;
@@ -457,14 +456,14 @@ static void handle_packet(struct init *init, struct str packet, const int *fds, 
 static void kill_descendants(pid_t pid, int depth)
 {
     char path[64], text[4096];
-    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
     FILE *f = fopen(path, "re");
     if (!f || depth > 64) {
         if (f)
             fclose(f);
         return;
     }
-    size_t n = fread(text, 1, sizeof text - 1, f);
+    size_t n = fread(text, 1, sizeof(text) - 1, f);
     fclose(f);
     text[n] = '\0';
     struct str rest = {text, n}, part;
@@ -551,7 +550,7 @@ int runtime_pod_init(int argc, char **argv)
         deliver_owed_terms(&init);
         end_lonely(&init);
         struct signalfd_siginfo info;
-        if (polls[1].revents && read(children, &info, sizeof info) > 0)
+        if (polls[1].revents && read(children, &info, sizeof(info)) > 0)
             reap(&init);
         if (polls[0].revents)
             receive(&init);

@@ -43,10 +43,9 @@ int probe_port(const struct val *port, const struct val *container)
     int64_t number = val_as_int(port, 0);
     struct str name = val_as_str(port);
     if (name.n > 0 && !str_to_i64(name, &number)) {
-        VAL_EACH_ITEM (p, val_get(container, "ports")) {
+        VAL_EACH_ITEM (p, val_get(container, "ports"))
             if (str_eq(val_as_str(val_get(p, "name")), name))
                 number = val_as_int(val_get(p, "containerPort"), 0);
-        }
     }
     return number > 0 && number < 65536 ? (int)number : 0;
 }

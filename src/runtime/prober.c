@@ -19,7 +19,7 @@ static void apply_verdict(struct prober *p)
         prober_start_all(c); /* the other two */
     } else if (!ok) {
         char told[300];
-        snprintf(told, sizeof told, "Container %.*s failed %s probe, will be restarted",
+        snprintf(told, sizeof(told), "Container %.*s failed %s probe, will be restarted",
                  STR_ARG(c->name), p->kind == PROBE_LIVENESS ? "liveness" : "startup");
         container_tell(c, false, "Killing", told);
         const struct val *own = val_get(p->spec.handler, "terminationGracePeriodSeconds");
@@ -39,7 +39,7 @@ static void prober_answer(void *ctx, bool ok, struct str text)
     p->timer = loop_after(c->pod->rt->loop, p->spec.period_ms, prober_fire, p);
     if (!ok) {
         char told[512];
-        snprintf(told, sizeof told, "%s probe failed: %.*s", probe_kind_names[p->kind],
+        snprintf(told, sizeof(told), "%s probe failed: %.*s", probe_kind_names[p->kind],
                  STR_ARG(str_sub(str_trim(text), 0, 400)));
         container_tell(c, true, "Unhealthy", told);
     }

@@ -31,9 +31,9 @@ static bool take_apart(struct str text, struct image_name *ret)
         name.host = first;
         text = str_sub(text, first.n + 1, text.n);
     }
-    if (text.n == 0 || text.n + sizeof "library/" > sizeof name.path)
+    if (text.n == 0 || text.n + sizeof "library/" > sizeof(name.path))
         return false;
-    snprintf(name.path, sizeof name.path, "%s%.*s", str_find(text, '/') < 0 ? "library/" : "",
+    snprintf(name.path, sizeof(name.path), "%s%.*s", str_find(text, '/') < 0 ? "library/" : "",
              STR_ARG(text));
     *ret = name;
     return true;
@@ -281,8 +281,8 @@ int recipe_of(const struct recipe_book *book, struct str image, struct str clust
     const char *extras = row->extras    ? row->extras
                          : book->extras ? book->extras
                                         : RECIPE_ALL_EXTRAS;
-    snprintf(recipe.version, sizeof recipe.version, "%.*s", STR_ARG(version));
-    snprintf(recipe.extras, sizeof recipe.extras, "%s", extras);
+    snprintf(recipe.version, sizeof(recipe.version), "%.*s", STR_ARG(version));
+    snprintf(recipe.extras, sizeof(recipe.extras), "%s", extras);
     recipe.python_minor = row->python_minor ? row->python_minor : python_of_tag(name.tag);
     recipe.on_top = hash_on_top(book, row);
     recipe.before = recipe_date(version);

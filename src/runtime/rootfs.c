@@ -37,7 +37,7 @@ bool rootfs_make_dirs(const char *path, unsigned mode)
 {
     char part[PATH_MAX];
     size_t n = strlen(path);
-    if (n == 0 || n >= sizeof part) {
+    if (n == 0 || n >= sizeof(part)) {
         errno = ENAMETOOLONG;
         return false;
     }
@@ -59,7 +59,7 @@ static bool make_file(const char *path)
     char dir[PATH_MAX];
     const char *slash = strrchr(path, '/');
     size_t n = slash ? (size_t)(slash - path) : 0;
-    if (n >= sizeof dir) {
+    if (n >= sizeof(dir)) {
         errno = ENAMETOOLONG;
         return false;
     }
@@ -80,7 +80,7 @@ static int set_read_only(int tree)
 {
     struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
     return (int)syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr,
-                        sizeof attr);
+                        sizeof(attr));
 }
 
 static int take_tree(int source, bool read_only)
@@ -141,7 +141,7 @@ static int mount_bind(const char *source, const char *target, bool read_only, st
 static int mount_tmpfs(const char *target, uint64_t size_bytes, struct err *err)
 {
     char options[64];
-    snprintf(options, sizeof options, "mode=1777,size=%llu", (unsigned long long)size_bytes);
+    snprintf(options, sizeof(options), "mode=1777,size=%llu", (unsigned long long)size_bytes);
     if (!rootfs_make_dirs(target, 0755))
         return err_errno(err, errno, "mounting %s: the mount point cannot be made", target);
     if (mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
@@ -161,9 +161,9 @@ static int open_sub(int volume, const char *sub)
 static int take_source(const struct wire_mount *m, const char *prefix, int *ret, struct err *err)
 {
     char source[PATH_MAX], sub[PATH_MAX];
-    int n = snprintf(source, sizeof source, "%s%.*s", prefix, STR_ARG(m->source));
-    int k = snprintf(sub, sizeof sub, "%.*s", STR_ARG(m->sub));
-    if (n >= (int)sizeof source || k >= (int)sizeof sub)
+    int n = snprintf(source, sizeof(source), "%s%.*s", prefix, STR_ARG(m->source));
+    int k = snprintf(sub, sizeof(sub), "%.*s", STR_ARG(m->sub));
+    if (n >= (int)sizeof(source) || k >= (int)sizeof(sub))
         return err_set(err, ERR_INVALID, "mountPath %.*s: the source's name is too long",
                        (int)MIN_OF(m->target.n, (size_t)80), m->target.p);
     int volume cleanup(cleanup_close) = open(source, O_PATH | O_CLOEXEC);
@@ -184,8 +184,8 @@ static int put_all(const struct wire_mounts *mounts, int *trees, struct err *err
     for (size_t i = 0; i < mounts->n; i++) {
         const struct wire_mount *m = &mounts->items[i];
         char target[PATH_MAX];
-        int t = snprintf(target, sizeof target, "%.*s", STR_ARG(m->target));
-        if (t >= (int)sizeof target || t == 0 || target[0] != '/')
+        int t = snprintf(target, sizeof(target), "%.*s", STR_ARG(m->target));
+        if (t >= (int)sizeof(target) || t == 0 || target[0] != '/')
             return err_set(err, ERR_INVALID, "mountPath %.80s is not a usable absolute path",
                            target);
         int tree = trees[i];
@@ -203,7 +203,7 @@ static int put_all(const struct wire_mounts *mounts, int *trees, struct err *err
 static int mount_all(const struct wire_mounts *mounts, const char *prefix, const char *hide,
                      struct err *err)
 {
-    int *trees cleanup(cleanup_free) = xmalloc((mounts->n + 1) * sizeof *trees);
+    int *trees cleanup(cleanup_free) = xmalloc((mounts->n + 1) * sizeof(*trees));
     int rc = 0;
     for (size_t i = 0; i < mounts->n; i++)
         trees[i] = -1;
@@ -278,9 +278,9 @@ int rootfs_enter_dir(const char *path, struct err *err)
 static bool mount_overlay(const char *name, const char *target, const char *upper)
 {
     char changes[PATH_MAX], work[PATH_MAX], options[3 * PATH_MAX];
-    int n = snprintf(changes, sizeof changes, "%s/%s", upper, name);
-    int w = snprintf(work, sizeof work, "%s/.work-%s", upper, name);
-    if (n >= (int)sizeof changes || w >= (int)sizeof work || strpbrk(changes, ",:\\"))
+    int n = snprintf(changes, sizeof(changes), "%s/%s", upper, name);
+    int w = snprintf(work, sizeof(work), "%s/.work-%s", upper, name);
+    if (n >= (int)sizeof(changes) || w >= (int)sizeof(work) || strpbrk(changes, ",:\\"))
         return false;
     struct stat st;
     mode_t mode = stat(target, &st) == 0 ? st.st_mode & 07777 : 0755;
@@ -288,7 +288,7 @@ static bool mount_overlay(const char *name, const char *target, const char *uppe
         return false;
     (void)chmod(changes, mode);
     /* userxattr: what a user namespace may write; works as root too, so both behave the same. */
-    snprintf(options, sizeof options, "userxattr,lowerdir=/%s,upperdir=%s,workdir=%s", name,
+    snprintf(options, sizeof(options), "userxattr,lowerdir=/%s,upperdir=%s,workdir=%s", name,
              changes, work);
     return mount("overlay", target, "overlay", 0, options) == 0;
 }
@@ -297,8 +297,8 @@ static bool mount_overlay(const char *name, const char *target, const char *uppe
 static bool mount_overlay_in_memory(const char *name, const char *target, const char *root)
 {
     char upper[PATH_MAX];
-    int n = snprintf(upper, sizeof upper, "%s/" CHANGES_IN_MEMORY, root);
-    if (n >= (int)sizeof upper)
+    int n = snprintf(upper, sizeof(upper), "%s/" CHANGES_IN_MEMORY, root);
+    if (n >= (int)sizeof(upper))
         return false;
     if (mkdir(upper, 0700) == 0 &&
         mount("tmpfs", upper, "tmpfs", MS_NOSUID | MS_NODEV, "mode=700,size=50%") < 0)
@@ -326,7 +326,7 @@ static void unescape_octal(char *text)
 static void bind_submounts(const char *root, const char *name, const char *mountinfo)
 {
     char prefix[PATH_MAX], last[PATH_MAX] = "";
-    size_t n = (size_t)snprintf(prefix, sizeof prefix, "/%s/", name);
+    size_t n = (size_t)snprintf(prefix, sizeof(prefix), "/%s/", name);
     for (const char *line = mountinfo; line && *line;
          line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
         char point[PATH_MAX];
@@ -340,10 +340,10 @@ static void bind_submounts(const char *root, const char *name, const char *mount
             continue; /* came along with the recursive bind */
         char target[PATH_MAX];
         struct err ignored = ERR_INIT;
-        if (snprintf(target, sizeof target, "%s%s", root, point) >= (int)sizeof target)
+        if (snprintf(target, sizeof(target), "%s%s", root, point) >= (int)sizeof(target))
             continue;
         if (mount_bind(point, target, true, &ignored) == 0)
-            snprintf(last, sizeof last, "%s", point);
+            snprintf(last, sizeof(last), "%s", point);
     }
 }
 
@@ -358,7 +358,7 @@ static bool is_private_top(const char *name)
 static int copy_link(const char *host, const char *target, struct err *err)
 {
     char text[PATH_MAX];
-    ssize_t n = readlink(host, text, sizeof text - 1);
+    ssize_t n = readlink(host, text, sizeof(text) - 1);
     if (n < 0)
         return err_errno(err, errno, "reading link %s", host);
     text[n] = '\0';
@@ -371,11 +371,11 @@ static int mirror_top(const struct wire_setup *setup, const char *name, const ch
                       struct buf *warnings, struct err *err)
 {
     char host[PATH_MAX], target[PATH_MAX], upper[PATH_MAX];
-    snprintf(host, sizeof host, "/%s", name);
-    int t = snprintf(target, sizeof target, "%.*s/%s", STR_ARG(setup->root), name);
-    int u = snprintf(upper, sizeof upper, "%.*s", STR_ARG(setup->upper));
+    snprintf(host, sizeof(host), "/%s", name);
+    int t = snprintf(target, sizeof(target), "%.*s/%s", STR_ARG(setup->root), name);
+    int u = snprintf(upper, sizeof(upper), "%.*s", STR_ARG(setup->upper));
     struct stat st;
-    if (t >= (int)sizeof target || u >= (int)sizeof upper || lstat(host, &st) < 0)
+    if (t >= (int)sizeof(target) || u >= (int)sizeof(upper) || lstat(host, &st) < 0)
         return 0;
     if (S_ISLNK(st.st_mode))
         return copy_link(host, target, err);
@@ -384,7 +384,7 @@ static int mirror_top(const struct wire_setup *setup, const char *name, const ch
     if (mkdir(target, 0755) < 0)
         return err_errno(err, errno, "making %s", target);
     char root[PATH_MAX];
-    snprintf(root, sizeof root, "%.*s", STR_ARG(setup->root));
+    snprintf(root, sizeof(root), "%.*s", STR_ARG(setup->root));
     if (mount_overlay(name, target, upper) || mount_overlay_in_memory(name, target, root)) {
         bind_submounts(root, name, mountinfo);
         return 0;
@@ -407,7 +407,7 @@ static int make_dev(const char *root, struct err *err)
                                            {"/proc/self/fd/2", "stderr"},
                                            {"pts/ptmx", "ptmx"}};
     char dev[2 * PATH_MAX - NAME_MAX - 8], host[NAME_MAX + 8], target[2 * PATH_MAX];
-    snprintf(dev, sizeof dev, "%s/dev", root);
+    snprintf(dev, sizeof(dev), "%s/dev", root);
     if (mkdir(dev, 0755) < 0 || mount("tmpfs", dev, "tmpfs", MS_NOSUID, "mode=755,size=64k") < 0)
         return err_errno(err, errno, "making /dev of the pod");
     DIR *dir = opendir("/dev");
@@ -421,8 +421,8 @@ static int make_dev(const char *root, struct err *err)
             strcmp(e->d_name, "infiniband") != 0 && strcmp(e->d_name, "fuse") != 0)
             continue;
         struct err node_err = ERR_INIT;
-        snprintf(host, sizeof host, "/dev/%s", e->d_name);
-        snprintf(target, sizeof target, "%s/%s", dev, e->d_name);
+        snprintf(host, sizeof(host), "/dev/%s", e->d_name);
+        snprintf(target, sizeof(target), "%s/%s", dev, e->d_name);
         if (mount_bind(host, target, false, &node_err) < 0 && is_needed) {
             *err = node_err;
             closedir(dir);
@@ -431,14 +431,14 @@ static int make_dev(const char *root, struct err *err)
     }
     closedir(dir);
     for (size_t i = 0; i < ARRAY_SIZE(links); i++) {
-        snprintf(target, sizeof target, "%s/%s", dev, links[i][1]);
+        snprintf(target, sizeof(target), "%s/%s", dev, links[i][1]);
         if (symlink(links[i][0], target) < 0)
             return err_errno(err, errno, "making %s", target);
     }
-    snprintf(target, sizeof target, "%s/pts", dev);
+    snprintf(target, sizeof(target), "%s/pts", dev);
     if (mkdir(target, 0755) == 0)
         (void)mount("devpts", target, "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666");
-    snprintf(target, sizeof target, "%s/shm", dev);
+    snprintf(target, sizeof(target), "%s/shm", dev);
     if (mkdir(target, 01777) < 0 ||
         mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, DEFAULT_SHM_OPTIONS) < 0)
         return err_errno(err, errno, "making /dev/shm of the pod");
@@ -448,19 +448,19 @@ static int make_dev(const char *root, struct err *err)
 static int make_private_tops(const struct wire_setup *setup, const char *root, struct err *err)
 {
     char path[2 * PATH_MAX], tmp[PATH_MAX];
-    snprintf(path, sizeof path, "%s/proc", root);
+    snprintf(path, sizeof(path), "%s/proc", root);
     if (mkdir(path, 0755) < 0 ||
         mount("proc", path, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
         return err_errno(err, errno, "mounting /proc of the pod");
-    snprintf(path, sizeof path, "%s/sys", root);
+    snprintf(path, sizeof(path), "%s/sys", root);
     struct err ignored = ERR_INIT;
     (void)mount_bind("/sys", path, true, &ignored); /* or none at all */
-    snprintf(path, sizeof path, "%s/run", root);
+    snprintf(path, sizeof(path), "%s/run", root);
     if (mkdir(path, 0755) < 0 ||
         mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=64m") < 0)
         return err_errno(err, errno, "making /run of the pod");
-    snprintf(path, sizeof path, "%s/tmp", root);
-    snprintf(tmp, sizeof tmp, "%.*s/tmp", STR_ARG(setup->upper));
+    snprintf(path, sizeof(path), "%s/tmp", root);
+    snprintf(tmp, sizeof(tmp), "%.*s/tmp", STR_ARG(setup->upper));
     if (mkdir(path, 01777) < 0 || !rootfs_make_dirs(tmp, 0777) || chmod(tmp, 01777) < 0 ||
         mount(tmp, path, NULL, MS_BIND, NULL) < 0)
         return err_errno(err, errno, "making /tmp of the pod");
@@ -498,16 +498,16 @@ static void keep_resolv_conf(const char *real)
 {
     if (!real || strncmp(real, "/run/", 5) != 0)
         return;
-    char source[PATH_MAX + sizeof OLD_ROOT];
+    char source[PATH_MAX + sizeof(OLD_ROOT)];
     struct err ignored = ERR_INIT;
-    snprintf(source, sizeof source, OLD_ROOT "%s", real);
+    snprintf(source, sizeof(source), OLD_ROOT "%s", real);
     (void)mount_bind(source, real, true, &ignored);
 }
 
 static int enter_root(const char *root, struct err *err)
 {
     char old[2 * PATH_MAX];
-    snprintf(old, sizeof old, "%s" OLD_ROOT, root);
+    snprintf(old, sizeof(old), "%s" OLD_ROOT, root);
     if (mkdir(old, 0700) < 0)
         return err_errno(err, errno, "making %s", old);
     if (syscall(SYS_pivot_root, root, old) < 0)
@@ -521,7 +521,7 @@ static int enter_root(const char *root, struct err *err)
 static int hide_dir(const char *root, struct str hidden, struct err *err)
 {
     char path[2 * PATH_MAX];
-    snprintf(path, sizeof path, "%s%.*s", root, STR_ARG(hidden));
+    snprintf(path, sizeof(path), "%s%.*s", root, STR_ARG(hidden));
     if (hidden.n == 0 || access(path, F_OK) < 0)
         return 0;
     if (mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=64k") < 0)
@@ -532,7 +532,7 @@ static int hide_dir(const char *root, struct str hidden, struct err *err)
 static int make_volumes_dir(const char *root, struct err *err)
 {
     char path[2 * PATH_MAX];
-    snprintf(path, sizeof path, "%s" ROOTFS_VOLUMES, root);
+    snprintf(path, sizeof(path), "%s" ROOTFS_VOLUMES, root);
     if (!rootfs_make_dirs(path, 0755) ||
         mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=1m") < 0)
         return err_errno(err, errno, "making %s of the pod", ROOTFS_VOLUMES);

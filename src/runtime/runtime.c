@@ -140,14 +140,14 @@ static void remove_stale_dirs(struct runtime *rt)
     static const char *const kinds[] = {"pods", "logs"};
     for (size_t k = 0; k < ARRAY_SIZE(kinds); k++) {
         char path[900];
-        snprintf(path, sizeof path, "%s/%s", rt->config.dir, kinds[k]);
+        snprintf(path, sizeof(path), "%s/%s", rt->config.dir, kinds[k]);
         DIR *dir = opendir(path);
         for (struct dirent *e; dir && (e = readdir(dir));) {
             struct str name = str_of(e->d_name); /* UID, or NS_POD_UID */
             struct str uid = str_sub(name, (size_t)(str_rfind(name, '_') + 1), name.n);
             if (name.p[0] == '.' || map_get(&rt->by_uid, uid))
                 continue;
-            snprintf(path, sizeof path, "%s/%s/%s", rt->config.dir, kinds[k], e->d_name);
+            snprintf(path, sizeof(path), "%s/%s/%s", rt->config.dir, kinds[k], e->d_name);
             files_remove_later(rt->loop, path);
         }
         if (dir)
@@ -200,7 +200,7 @@ static void describe_limits(struct runtime *rt)
 {
     if (rt->isolation != SPAWN_ISOLATION_NONE)
         return;
-    snprintf(rt->limits, sizeof rt->limits,
+    snprintf(rt->limits, sizeof(rt->limits),
              "no PID and mount namespaces here (are user namespaces switched off?):\n"
              "pods see each other's processes and share /tmp, volumes are not mounted,\n"
              "and hooks that run `ray stop` are not run: their pods are ended by signals instead");
@@ -229,7 +229,7 @@ static int start_api_relay(struct runtime *rt, struct err *err)
         return 0; /* no API for pods */
     int fd = -1;
     rt->api_port = (int)port;
-    snprintf(rt->api_ip, sizeof rt->api_ip, "127.%u.0.1", rt->network);
+    snprintf(rt->api_ip, sizeof(rt->api_ip), "127.%u.0.1", rt->network);
     int rc = forward_listen(rt->api_ip, rt->api_port, &fd, err);
     if (rc < 0)
         return err_prefix(err, "the pods' way to the API on %s:%d", rt->api_ip, rt->api_port);
@@ -247,7 +247,7 @@ static int make_dirs(const struct runtime *rt, struct err *err)
     static const char *const names[] = {"pods", "volumes", "logs"};
     char path[600];
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        snprintf(path, sizeof path, "%s/%s", rt->config.dir, names[i]);
+        snprintf(path, sizeof(path), "%s/%s", rt->config.dir, names[i]);
         if (!rootfs_make_dirs(path, 0755))
             return err_errno(err, errno, "making %s", path);
     }
@@ -276,7 +276,7 @@ static void open_caches(struct runtime *rt)
 int runtime_new(struct loop *loop, struct kube_api *api, const struct runtime_config *config,
                 struct runtime **ret, struct err *err)
 {
-    struct runtime *rt = xcalloc(1, sizeof *rt);
+    struct runtime *rt = xcalloc(1, sizeof(*rt));
     rt->loop = loop;
     rt->api = api;
     rt->config = *config;
@@ -437,7 +437,7 @@ static struct api_log_stream *open_log(void *self, struct str ns, struct str nam
         return NULL;
     }
     container_log_path(c, options->previous ? c->incarnation - 1 : c->incarnation, path,
-                       sizeof path);
+                       sizeof(path));
     return log_stream_new(rt->logs, path, options, chunk, end, ctx, err);
 }
 

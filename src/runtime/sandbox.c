@@ -194,7 +194,7 @@ int sandbox_new(struct loop *loop, const struct sandbox_options *o, struct sandb
         return rc;
     }
     (void)fcntl(pair[0], F_SETFL, O_NONBLOCK);
-    struct sandbox *s = xcalloc(1, sizeof *s);
+    struct sandbox *s = xcalloc(1, sizeof(*s));
     s->loop = loop;
     s->control = pair[0];
     s->pid = child.pid;
@@ -302,7 +302,7 @@ static void exec_output(void *ctx, int events)
     struct sandbox_exec *e = ctx;
     char part[4096];
     for (;;) {
-        ssize_t n = read(e->output_fd, part, sizeof part);
+        ssize_t n = read(e->output_fd, part, sizeof(part));
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (n <= 0) {
@@ -348,7 +348,7 @@ static void exec_timeout(void *ctx)
 struct sandbox_exec *sandbox_exec_new(struct sandbox *s, const struct wire_start *start,
                                       int64_t timeout_ms, sandbox_exec_fn fn, void *ctx)
 {
-    struct sandbox_exec *e = xcalloc(1, sizeof *e);
+    struct sandbox_exec *e = xcalloc(1, sizeof(*e));
     *e = (struct sandbox_exec){.sandbox = s,
                                .next = s->execs,
                                .fn = fn,

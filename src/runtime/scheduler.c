@@ -131,7 +131,7 @@ static int compare_pods(const struct sched_pod *x, const struct sched_pod *y)
 
 static struct str class_key(const struct val *const *shape)
 {
-    return (struct str){(const char *)shape, sizeof *shape};
+    return (struct str){(const char *)shape, sizeof(*shape)};
 }
 
 /* Where the class's first pod stands among the open ones, the first to be tried last. */
@@ -153,7 +153,7 @@ static void open_add(struct scheduler *s, struct sched_class *class)
     size_t at = open_place(s, class->pods.items[0]);
     vec_push(&s->open, NULL, class);
     struct sched_class **items = s->open.items;
-    memmove(&items[at + 1], &items[at], (s->open.n - 1 - at) * sizeof *items);
+    memmove(&items[at + 1], &items[at], (s->open.n - 1 - at) * sizeof(*items));
     items[at] = class;
 }
 
@@ -208,7 +208,7 @@ static struct sched_class *class_of(struct scheduler *s, const struct val *shape
     struct sched_class *class = map_get(&s->classes, class_key(&shape));
     if (class)
         return class;
-    class = xcalloc(1, sizeof *class);
+    class = xcalloc(1, sizeof(*class));
     class->shape = val_ref(shape);
     map_set(&s->classes, class_key(&class->shape), class);
     return class;
@@ -242,7 +242,7 @@ static void class_join(struct scheduler *s, struct arena *a, struct sched_pod *p
     open_remove(s, class);
     vec_push(&class->pods, NULL, pod);
     struct sched_pod **items = class->pods.items;
-    memmove(&items[at + 1], &items[at], (class->pods.n - 1 - at) * sizeof *items);
+    memmove(&items[at + 1], &items[at], (class->pods.n - 1 - at) * sizeof(*items));
     items[at] = pod;
     pod->class = class;
     if (class->reason)
@@ -273,7 +273,7 @@ static struct sched_node *node_of(struct scheduler *s, struct str name)
 {
     struct sched_node *node = map_get(&s->nodes, name);
     if (!node) {
-        node = xcalloc(1, sizeof *node);
+        node = xcalloc(1, sizeof(*node));
         node->arena = arena_new();
         map_set(&s->nodes, name, node);
     }
@@ -476,7 +476,7 @@ void scheduler_pod_changed(struct scheduler *s, const struct val *old, const str
         pod = NULL;
     }
     if (object && !pod) {
-        pod = xcalloc(1, sizeof *pod);
+        pod = xcalloc(1, sizeof(*pod));
         pod->key = xstrdup(arena_c(a, key));
         map_set(&s->pods, key, pod);
     }
@@ -550,7 +550,7 @@ static void bound(void *ctx, int rc, const struct val *answer, const struct err 
 static void bind_pod(struct scheduler *s, struct arena *a, struct sched_pod *pod, struct str node)
 {
     const struct val *object = pod->object;
-    struct binding *b = xcalloc(1, sizeof *b);
+    struct binding *b = xcalloc(1, sizeof(*b));
     b->scheduler = s;
     b->pod = val_ref(object);
     b->next = s->bindings;
@@ -559,7 +559,7 @@ static void bind_pod(struct scheduler *s, struct arena *a, struct sched_pod *pod
         b->next->prev = &b->next;
     s->bindings = b;
     s->n_bindings++;
-    snprintf(b->node, sizeof b->node, "%.*s", STR_ARG(node));
+    snprintf(b->node, sizeof(b->node), "%.*s", STR_ARG(node));
     class_leave(s, pod);
     pod->binding = true;
     struct kube_call call = {
@@ -699,7 +699,7 @@ static void flush(void *ctx)
 
 struct scheduler *scheduler_new(struct runtime *rt)
 {
-    struct scheduler *s = xcalloc(1, sizeof *s);
+    struct scheduler *s = xcalloc(1, sizeof(*s));
     s->rt = rt;
     s->flush_timer = loop_every(rt->loop, SCHEDULER_FLUSH_MS, flush, s);
     return s;

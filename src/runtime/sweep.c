@@ -13,7 +13,7 @@
 static bool is_left_over(int64_t pid, const char *mark, char *room)
 {
     char path[64];
-    snprintf(path, sizeof path, "/proc/%lld/environ", (long long)pid);
+    snprintf(path, sizeof(path), "/proc/%lld/environ", (long long)pid);
     int fd cleanup(cleanup_close) = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n = fd >= 0 ? read(fd, room, ENVIRON_MAX_BYTES) : 0;
     struct str rest = {room, n > 0 ? (size_t)n : 0}, part;
@@ -27,7 +27,7 @@ int sweep_left_overs(const char *dir)
 {
     char mark[600];
     int killed = 0;
-    snprintf(mark, sizeof mark, SWEEP_MARK "=%s", dir);
+    snprintf(mark, sizeof(mark), SWEEP_MARK "=%s", dir);
     char *room cleanup(cleanup_free) = xmalloc(ENVIRON_MAX_BYTES);
     DIR *proc = opendir("/proc");
     for (struct dirent *e; proc && (e = readdir(proc));) {

@@ -542,10 +542,9 @@ void volume_follow(struct local_pod *pod, const char *kind, struct str name)
 
 static const struct val *find_volume(const struct local_pod *pod, struct str name)
 {
-    VAL_EACH_ITEM (v, val_path(pod->object, "spec.volumes")) {
+    VAL_EACH_ITEM (v, val_path(pod->object, "spec.volumes"))
         if (str_eq(val_as_str(val_get(v, "name")), name))
             return v;
-    }
     return NULL;
 }
 

@@ -12,12 +12,12 @@ struct reader {
 
 static void put_u32(struct buf *out, uint32_t n)
 {
-    buf_add(out, (struct str){(const char *)&n, sizeof n});
+    buf_add(out, (struct str){(const char *)&n, sizeof(n)});
 }
 
 static void put_u64(struct buf *out, uint64_t n)
 {
-    buf_add(out, (struct str){(const char *)&n, sizeof n});
+    buf_add(out, (struct str){(const char *)&n, sizeof(n)});
 }
 
 static void put_text(struct buf *out, struct str text)
@@ -61,14 +61,14 @@ static void take(struct reader *r, void *ret, size_t n)
 static uint32_t take_u32(struct reader *r)
 {
     uint32_t n;
-    take(r, &n, sizeof n);
+    take(r, &n, sizeof(n));
     return n;
 }
 
 static uint64_t take_u64(struct reader *r)
 {
     uint64_t n;
-    take(r, &n, sizeof n);
+    take(r, &n, sizeof(n));
     return n;
 }
 
@@ -223,7 +223,7 @@ ssize_t wire_receive(int socket, char *packet, int *ret_fds, size_t *ret_n_fds)
     struct msghdr msg = {.msg_iov = &part,
                          .msg_iovlen = 1,
                          .msg_control = control.room,
-                         .msg_controllen = sizeof control.room};
+                         .msg_controllen = sizeof(control.room)};
     ssize_t n;
     do {
         n = recvmsg(socket, &msg, MSG_CMSG_CLOEXEC);

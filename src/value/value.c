@@ -494,12 +494,11 @@ static void members_sort(struct val_member *members, struct val_member *spare, s
 static size_t members_drop_repeated(struct val_member *members, size_t n)
 {
     size_t out = 0;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         if (i + 1 < n && str_eq(members[i].key, members[i + 1].key))
             val_unref(members[i].value);
         else
             members[out++] = members[i];
-    }
     return out;
 }
 

@@ -257,8 +257,8 @@ static void *client_main(void *ctx)
 {
     struct client *client = ctx;
     struct load *load = client->load;
-    cleanup(buf_done) struct buf out = BUF_INIT(64u << 20);
-    cleanup(buf_done) struct buf body = BUF_INIT(64u << 20);
+    struct buf out cleanup(buf_done) = BUF_INIT(64u << 20);
+    struct buf body cleanup(buf_done) = BUF_INIT(64u << 20);
     struct connection c;
     long number;
 
@@ -290,8 +290,8 @@ static void *client_main(void *ctx)
 static void *probe_main(void *ctx)
 {
     struct load *load = ctx;
-    cleanup(buf_done) struct buf out = BUF_INIT(64u << 20);
-    cleanup(buf_done) struct buf body = BUF_INIT(64u << 20);
+    struct buf out cleanup(buf_done) = BUF_INIT(64u << 20);
+    struct buf body cleanup(buf_done) = BUF_INIT(64u << 20);
     struct connection c;
 
     connection_open(load, &c);
@@ -313,8 +313,8 @@ static void *probe_main(void *ctx)
 
 static void watcher_open(struct load *load, struct watcher *w, int epoll)
 {
-    cleanup(buf_done) struct buf out = BUF_INIT(64u << 10);
-    cleanup(buf_done) struct buf body = BUF_INIT(1024);
+    struct buf out cleanup(buf_done) = BUF_INIT(64u << 10);
+    struct buf body cleanup(buf_done) = BUF_INIT(1024);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = w};
     size_t n;
 
@@ -454,7 +454,7 @@ static void run(struct load *load)
 
 static char *read_file(const char *path, size_t *ret_n)
 {
-    cleanup(buf_done) struct buf text = BUF_INIT(64u << 20);
+    struct buf text cleanup(buf_done) = BUF_INIT(64u << 20);
     char chunk[4096];
     FILE *file = fopen(path, "re");
     size_t n;

@@ -47,14 +47,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct err err = ERR_INIT;
     bool accepted = false;
     struct str rejection = STR_NULL;
-    if (ray_state_decode(a, bytes, &state, &err) == 0) {
+    if (ray_state_decode(a, bytes, &state, &err) == 0)
         check_state(&state);
-    } else {
+    else
         INVARIANT(err.code == ERR_CORRUPT && err.text[0] != '\0');
-    }
-    if (ray_drain_decode(a, bytes, &accepted, &rejection, &err) < 0) {
+    if (ray_drain_decode(a, bytes, &accepted, &rejection, &err) < 0)
         INVARIANT(!accepted && rejection.n == 0);
-    }
     arena_free(a);
     return 0;
 }

@@ -27,12 +27,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct arena *a = arena_new();
     struct val_docs docs = {0};
     struct err err = ERR_INIT;
-    if (val_parse_yaml_docs(a, "fuzz", (struct str){(const char *)data, size}, &docs, &err) == 0) {
+    if (val_parse_yaml_docs(a, "fuzz", (struct str){(const char *)data, size}, &docs, &err) == 0)
         for (size_t i = 0; i < docs.n; i++)
             check_document(a, docs.items[i]);
-    } else {
+    else
         INVARIANT(strncmp(err.text, "fuzz:", 5) == 0);
-    }
     arena_free(a);
     INVARIANT(val_live_count() == before);
     return 0;

@@ -60,7 +60,7 @@ static void flush(void *ctx)
 
 static struct note *add_note(struct fake *f, const struct val *value)
 {
-    struct note *note = xcalloc(1, sizeof *note);
+    struct note *note = xcalloc(1, sizeof(*note));
     note->fake = f;
     note->value = val_ref(value);
     vec_push(&f->notes, NULL, note);
@@ -228,7 +228,7 @@ static struct kube_watch *fake_watch(struct kube_api *api, const struct kube_cal
                                      kube_event_fn event, kube_end_fn end, void *ctx)
 {
     struct fake *f = container_of(api, struct fake, api);
-    struct kube_watch *w = xcalloc(1, sizeof *w);
+    struct kube_watch *w = xcalloc(1, sizeof(*w));
     *w =
         (struct kube_watch){.fake = f, .plural = xstrdup(call->plural), .event = event, .ctx = ctx};
     vec_push(&f->watches, NULL, w);
@@ -281,7 +281,7 @@ static const struct kube_api_ops fake_ops = {fake_request, fake_watch, fake_watc
 
 struct kube_api *fake_api_new(struct loop *loop)
 {
-    struct fake *f = xcalloc(1, sizeof *f);
+    struct fake *f = xcalloc(1, sizeof(*f));
     f->api.ops = &fake_ops;
     f->loop = loop;
     f->version = 1;

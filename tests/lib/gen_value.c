@@ -20,12 +20,11 @@ static const char *const words[] = {
 struct str gen_text(struct prop *p, struct arena *a)
 {
     struct buf text = BUF_INIT(1 << 16);
-    for (uint64_t parts = prop_below(p, 3); parts > 0; parts--) {
+    for (uint64_t parts = prop_below(p, 3); parts > 0; parts--)
         if (prop_chance(p, 70))
             buf_adds(&text, words[prop_below(p, ARRAY_SIZE(words))]);
         else
             buf_addc(&text, (char)prop_range(p, ' ', '~'));
-    }
     if (prop_chance(p, 3))
         for (uint64_t n = prop_below(p, 300); n > 0; n--)
             buf_addc(&text, "ab c\n"[prop_below(p, 5)]);

@@ -47,11 +47,9 @@ static nghttp2_nv nv(const char *name, const char *value)
 
 static struct stream *stream_of(struct conn *c, int32_t id)
 {
-    for (struct stream *s = c->streams; s; s = s->next) {
-        if (s->id == id) {
+    for (struct stream *s = c->streams; s; s = s->next)
+        if (s->id == id)
             return s;
-        }
-    }
     return NULL;
 }
 
@@ -73,9 +71,8 @@ static void conn_free(struct conn *c)
 static void conn_drop(struct conn *c)
 {
     struct conn **at = &c->server->conns;
-    while (*at != c) {
+    while (*at != c)
         at = &(*at)->next;
-    }
     *at = c->next;
     conn_free(c);
 }
@@ -134,9 +131,8 @@ static void serve(struct conn *c, struct stream *s)
 {
     struct str message = str_sub(buf_str(&s->in), 5, s->in.n);
     const char *status = "200", *type = "application/grpc+proto";
-    if (is(s, "Silent")) {
+    if (is(s, "Silent"))
         return;
-    }
     if (is(s, "Hang")) {
         c->hung = true;
         return;
@@ -156,9 +152,8 @@ static void serve(struct conn *c, struct stream *s)
     message = is(s, "Auth") ? str_of(s->authorization) : message;
     frame(s, is(s, "Compressed") ? 1 : 0, message.n + (is(s, "Short") ? 9 : 0), message);
     answer(c, s, status, type);
-    if (is(s, "GoAway")) {
+    if (is(s, "GoAway"))
         nghttp2_submit_goaway(c->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR, NULL, 0);
-    }
 }
 
 static int on_begin(nghttp2_session *session, const nghttp2_frame *f, void *ctx)
@@ -190,18 +185,16 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
                    size_t n, void *ctx)
 {
     struct stream *s = stream_of(ctx, id);
-    if (s) {
+    if (s)
         buf_add(&s->in, (struct str){(const char *)data, n});
-    }
     return 0;
 }
 
 static int on_frame(nghttp2_session *session, const nghttp2_frame *f, void *ctx)
 {
     struct stream *s = stream_of(ctx, f->hd.stream_id);
-    if (s && (f->hd.flags & NGHTTP2_FLAG_END_STREAM)) {
+    if (s && (f->hd.flags & NGHTTP2_FLAG_END_STREAM))
         serve(ctx, s);
-    }
     return 0;
 }
 
@@ -210,16 +203,13 @@ static bool conn_flush(struct conn *c)
     while (!c->hung) {
         const uint8_t *bytes = NULL;
         ssize_t n = c->out.n < 65536 ? nghttp2_session_mem_send(c->session, &bytes) : 0;
-        if (n > 0) {
+        if (n > 0)
             buf_add(&c->out, (struct str){(const char *)bytes, (size_t)n});
-        }
-        if (c->out.n == 0) {
+        if (c->out.n == 0)
             break;
-        }
         n = send(c->fd, c->out.p, c->out.n, MSG_NOSIGNAL);
-        if (n < 0) {
+        if (n < 0)
             break;
-        }
         buf_drop_front(&c->out, (size_t)n);
     }
     loop_fd_events(c->watch, LOOP_READ | (c->out.n ? LOOP_WRITE : 0));
@@ -242,9 +232,8 @@ static void on_conn(void *ctx, int events)
             return;
         }
     }
-    if (!conn_flush(c)) {
+    if (!conn_flush(c))
         conn_drop(c);
-    }
 }
 
 static void conn_open(struct h2_server *server, int fd)
@@ -269,9 +258,8 @@ static void on_accept(void *ctx, int events)
 {
     struct h2_server *server = ctx;
     int fd = accept4(server->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0) {
+    if (fd < 0)
         return;
-    }
     server->accepted++;
     if (server->is_raw) {
         ssize_t n = send(fd, server->raw.p, server->raw.n, MSG_NOSIGNAL);
@@ -318,9 +306,8 @@ size_t h2_server_connections(const struct h2_server *server)
 
 struct h2_server *h2_server_free(struct h2_server *server)
 {
-    while (server->conns) {
+    while (server->conns)
         conn_drop(server->conns);
-    }
     loop_fd_free(server->watch);
     close(server->fd);
     free(server);

@@ -45,8 +45,8 @@ void world_start(struct world *w)
 
 int world_open(void **state)
 {
-    struct world *w = xcalloc(1, sizeof *w);
-    snprintf(w->dir, sizeof w->dir, "/tmp/mobula-pods-XXXXXX");
+    struct world *w = xcalloc(1, sizeof(*w));
+    snprintf(w->dir, sizeof(w->dir), "/tmp/mobula-pods-XXXXXX");
     if (!mkdtemp(w->dir))
         return -1;
     w->arena = arena_new();
@@ -76,7 +76,7 @@ void world_stop(struct world *w)
 void remove_tree(const char *dir)
 {
     char command[256];
-    snprintf(command, sizeof command, "chmod -R u+rwx %s; rm -rf %s", dir, dir);
+    snprintf(command, sizeof(command), "chmod -R u+rwx %s; rm -rf %s", dir, dir);
     char *argv[] = {"sh", "-c", command, NULL};
     struct spawn_options options = {.path = "/bin/sh", .argv = argv};
     struct spawn_child child;
@@ -201,9 +201,9 @@ pid_t find_process(const char *word)
         int64_t pid;
         if (!str_to_i64(str_of(e->d_name), &pid) || pid == getpid())
             continue;
-        snprintf(path, sizeof path, "/proc/%s/cmdline", e->d_name);
+        snprintf(path, sizeof(path), "/proc/%s/cmdline", e->d_name);
         int fd = open(path, O_RDONLY | O_CLOEXEC);
-        ssize_t n = fd >= 0 ? read(fd, line, sizeof line) : 0;
+        ssize_t n = fd >= 0 ? read(fd, line, sizeof(line)) : 0;
         if (fd >= 0)
             close(fd);
         if (n > 0 && memmem(line, (size_t)n, word, strlen(word)))
@@ -252,7 +252,7 @@ static bool copy_self(const char *to)
     ssize_t n = in >= 0 && out >= 0 ? 1 : -1;
     static char piece[1 << 16];
 
-    while (n > 0 && (n = read(in, piece, sizeof piece)) > 0)
+    while (n > 0 && (n = read(in, piece, sizeof(piece))) > 0)
         n = write(out, piece, (size_t)n) == n ? n : -1;
     close(in);
     return close(out) == 0 && n == 0;
@@ -265,7 +265,7 @@ static int run_as_nobody(void)
 
     if (!mkdtemp(dir) || chmod(dir, 0755) < 0)
         return 1;
-    snprintf(copy, sizeof copy, "%s/test", dir);
+    snprintf(copy, sizeof(copy), "%s/test", dir);
     pid_t pid = copy_self(copy) ? fork() : -1;
     if (pid == 0) {
         if (setgid(NOBODY) == 0 && setuid(NOBODY) == 0)
@@ -279,7 +279,7 @@ static int run_as_nobody(void)
 
 void world_find_self(void)
 {
-    ssize_t n = readlink("/proc/self/exe", self_exe, sizeof self_exe - 1);
+    ssize_t n = readlink("/proc/self/exe", self_exe, sizeof(self_exe) - 1);
 
     self_exe[MAX_OF(n, 0)] = '\0';
 }

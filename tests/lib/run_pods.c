@@ -24,8 +24,8 @@ static void show_pod(void *ctx, const struct val *pod)
     struct str statuses = val_json(a, val_path(pod, "status.containerStatuses"));
     struct str init = val_json(a, val_path(pod, "status.initContainerStatuses"));
     char line[600], name[128];
-    snprintf(name, sizeof name, "%.*s", STR_ARG(kube_name(pod)));
-    snprintf(line, sizeof line, "%s %s %s ready=%d %.200s | %.200s",
+    snprintf(name, sizeof(name), "%.*s", STR_ARG(kube_name(pod)));
+    snprintf(line, sizeof(line), "%s %s %s ready=%d %.200s | %.200s",
              val_as_c(val_path(pod, "spec.nodeName")), val_as_c(val_path(pod, "status.phase")),
              val_as_c(val_path(pod, "status.podIP")),
              kube_condition_is(val_path(pod, "status.conditions"), "Ready", "True"), init.p,
@@ -34,9 +34,9 @@ static void show_pod(void *ctx, const struct val *pod)
     while (i < look->n && strcmp(look->names[i], name) != 0)
         i++;
     if (i == look->n && look->n < 64)
-        snprintf(look->names[look->n++], sizeof look->names[0], "%s", name);
+        snprintf(look->names[look->n++], sizeof(look->names[0]), "%s", name);
     if (i < 64 && strcmp(look->last[i], line) != 0) {
-        snprintf(look->last[i], sizeof look->last[i], "%s", line);
+        snprintf(look->last[i], sizeof(look->last[i]), "%s", line);
         printf("%6.2f %s %s\n", (double)(loop_wall_ms(look->loop) - look->start) / 1000, name,
                line);
         fflush(stdout);
@@ -72,7 +72,7 @@ int main(int argc, char **argv)
     struct arena *a = arena_new();
     static char text[1 << 20];
     FILE *f = fopen(argv[1], "re");
-    size_t n = f ? fread(text, 1, sizeof text, f) : 0;
+    size_t n = f ? fread(text, 1, sizeof(text), f) : 0;
     if (f)
         fclose(f);
     const struct val *list;
@@ -82,9 +82,9 @@ int main(int argc, char **argv)
         return 1;
     }
     char exe[512], cache[512], podnet[512];
-    exe[MAX_OF(0, readlink("/proc/self/exe", exe, sizeof exe - 1))] = '\0';
-    snprintf(cache, sizeof cache, "%s/.cache/mobula", getenv("HOME"));
-    snprintf(podnet, sizeof podnet, "%s", getenv("PODNET") ? getenv("PODNET") : "");
+    exe[MAX_OF(0, readlink("/proc/self/exe", exe, sizeof(exe) - 1))] = '\0';
+    snprintf(cache, sizeof(cache), "%s/.cache/mobula", getenv("HOME"));
+    snprintf(podnet, sizeof(podnet), "%s", getenv("PODNET") ? getenv("PODNET") : "");
     struct runtime_config config = {.dir = argv[2],
                                     .cache_dir = cache,
                                     .nodes = 2,
@@ -101,7 +101,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < val_len(list); i++) {
         const struct val *o = val_at(list, i);
         char plural[64];
-        snprintf(plural, sizeof plural, "%.*ss", STR_ARG(kube_kind(o)));
+        snprintf(plural, sizeof(plural), "%.*ss", STR_ARG(kube_kind(o)));
         for (char *p = plural; *p; p++)
             *p = (char)(*p >= 'A' && *p <= 'Z' ? *p + 32 : *p);
         fake_api_put(api, plural, o);

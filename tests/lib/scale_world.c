@@ -89,9 +89,8 @@ struct scale_gang *maker_gang(struct world_maker *m, enum scale_gang_kind kind, 
                                 .bundles = arena_array_of(m->a, struct scale_request, bundles),
                                 .n = bundles,
                                 .detail = STR("pg")};
-    for (size_t i = 0; i < bundles; i++) {
+    for (size_t i = 0; i < bundles; i++)
         gang->bundles[i] = (struct scale_request){.shape = maker_shape(m->a, shape), .count = 1};
-    }
     return gang;
 }
 

@@ -55,11 +55,9 @@ static struct toy_ray *the_ray; /* gcs_new has no other way to find it */
 
 static struct toy_node *node_of(struct toy_ray *ray, struct str pod)
 {
-    for (size_t i = 0; i < ray->nodes.n; i++) {
-        if (str_is(pod, ray->nodes.items[i].pod)) {
+    for (size_t i = 0; i < ray->nodes.n; i++)
+        if (str_is(pod, ray->nodes.items[i].pod))
             return &ray->nodes.items[i];
-        }
-    }
     return NULL;
 }
 
@@ -85,11 +83,9 @@ static void node_add(struct toy_ray *ray, const struct val *pod, bool head, time
 static void node_die(struct toy_ray *ray, size_t n)
 {
     ray->nodes.items[n].dead = true;
-    for (size_t t = 0; t < ray->tasks.n; t++) { /* Ray runs them again elsewhere */
-        if (ray->tasks.items[t].node == (ptrdiff_t)n) {
+    for (size_t t = 0; t < ray->tasks.n; t++) /* Ray runs them again elsewhere */
+        if (ray->tasks.items[t].node == (ptrdiff_t)n)
             ray->tasks.items[t].node = -1;
-        }
-    }
     ray->nodes.items[n].running = 0;
 }
 
@@ -103,9 +99,8 @@ static void follow_pods(struct toy_ray *ray, time_ms now)
         bool head = str_is(kube_label(pod, RAY_LABEL_NODE_TYPE), "head");
         bool runs = pod_phase(pod) == POD_RUNNING && !kube_is_deleting(pod);
         ray->head_up = ray->head_up || (head && runs);
-        if (runs && !node_of(ray, kube_name(pod))) {
+        if (runs && !node_of(ray, kube_name(pod)))
             node_add(ray, pod, head, now);
-        }
     }
     for (size_t n = 0; n < ray->nodes.n; n++) {
         struct toy_node *node = &ray->nodes.items[n];
@@ -114,9 +109,8 @@ static void follow_pods(struct toy_ray *ray, time_ms now)
             alive = str_is(kube_name(pods.items[i]), node->pod) &&
                     pod_phase(pods.items[i]) == POD_RUNNING && !kube_is_deleting(pods.items[i]);
         }
-        if (!node->dead && (!alive || (node->dies_at && now >= node->dies_at))) {
+        if (!node->dead && (!alive || (node->dies_at && now >= node->dies_at)))
             node_die(ray, n);
-        }
     }
     arena_free(a);
 }
@@ -135,12 +129,10 @@ static ptrdiff_t place(const struct toy_ray *ray, const struct toy_task *task, t
     ptrdiff_t best = -1;
     for (size_t n = 0; n < ray->nodes.n; n++) {
         const struct toy_node *node = &ray->nodes.items[n];
-        if (taken[n] || !takes(node, task, now)) {
+        if (taken[n] || !takes(node, task, now))
             continue;
-        }
-        if (best < 0 || node->gpu_left < ray->nodes.items[best].gpu_left) {
+        if (best < 0 || node->gpu_left < ray->nodes.items[best].gpu_left)
             best = (ptrdiff_t)n;
-        }
     }
     return best;
 }
@@ -167,13 +159,11 @@ static void start_gang(struct toy_ray *ray, size_t first, size_t end, time_ms no
         }
         places[t - first] = place(ray, &ray->tasks.items[t], now, taken);
         whole = places[t - first] >= 0;
-        if (whole) {
+        if (whole)
             taken[places[t - first]] = true;
-        }
     }
-    for (size_t t = first; t < end && whole; t++) {
+    for (size_t t = first; t < end && whole; t++)
         start(ray, &ray->tasks.items[t], (size_t)places[t - first], now);
-    }
     free(taken);
     free(places);
 }
@@ -204,9 +194,8 @@ static void step(void *ctx)
     finish_tasks(ray, now);
     for (size_t t = 0; t < ray->tasks.n;) {
         size_t end = t + 1;
-        while (end < ray->tasks.n && ray->tasks.items[end].gang == ray->tasks.items[t].gang) {
+        while (end < ray->tasks.n && ray->tasks.items[end].gang == ray->tasks.items[t].gang)
             end++;
-        }
         start_gang(ray, t, end, now);
         t = end;
     }
@@ -246,12 +235,10 @@ struct gcs_pending {
 static struct ray_resources resources(struct arena *a, double cpu, double gpu)
 {
     struct ray_resources r = {.items = arena_array_of(a, struct ray_amount, 2)};
-    if (cpu > 0) {
+    if (cpu > 0)
         r.items[r.n++] = (struct ray_amount){STR("CPU"), cpu};
-    }
-    if (gpu > 0) {
+    if (gpu > 0)
         r.items[r.n++] = (struct ray_amount){STR("GPU"), gpu};
-    }
     return r;
 }
 
@@ -278,17 +265,14 @@ static struct ray_state state_of(struct toy_ray *ray, struct arena *a, time_ms n
     s.nodes = arena_array_of(a, struct ray_node, ray->nodes.n + 1);
     s.pending = arena_array_of(a, struct ray_request, ray->tasks.n + 1);
     s.gangs = arena_array_of(a, struct ray_gang, ray->tasks.n + 1);
-    for (size_t n = 0; n < ray->nodes.n; n++) {
-        if (now >= ray->nodes.items[n].joins_at) {
+    for (size_t n = 0; n < ray->nodes.n; n++)
+        if (now >= ray->nodes.items[n].joins_at)
             s.nodes[s.n_nodes++] = node_state(a, &ray->nodes.items[n], now);
-        }
-    }
     for (size_t t = 0; t < ray->tasks.n; t++) {
         const struct toy_task *task = &ray->tasks.items[t];
         struct ray_request request = {.shape = resources(a, task->cpu, task->gpu), .count = 1};
-        if (task->node >= 0) {
+        if (task->node >= 0)
             continue;
-        }
         if (!task->spread) {
             s.pending[s.n_pending++] = request;
             continue;
@@ -308,9 +292,8 @@ static struct ray_state state_of(struct toy_ray *ray, struct arena *a, time_ms n
 static void pending_done(struct gcs_pending *p)
 {
     *p->prev = p->next;
-    if (p->next) {
+    if (p->next)
         p->next->prev = p->prev;
-    }
     loop_timer_free(p->timer);
     free(p);
 }
@@ -362,9 +345,8 @@ static struct gcs_pending *ask(struct gcs *gcs, enum asked what, void *ctx)
     struct toy_ray *ray = gcs->ray;
     *p = (struct gcs_pending){
         .gcs = gcs, .what = what, .ctx = ctx, .next = gcs->pending, .prev = &gcs->pending};
-    if (p->next) {
+    if (p->next)
         p->next->prev = &p->next;
-    }
     gcs->pending = p;
     p->timer = loop_after(
         ray->loop, 1 + (int64_t)rng_below(&ray->rng, (uint64_t)MAX_OF(ray->faults.call_ms, 1)),
@@ -402,9 +384,8 @@ struct gcs *gcs_new(struct loop *loop, const char *ip, int port, const char *tok
 struct gcs *gcs_free(struct gcs *gcs)
 {
     struct err err = ERR_INIT;
-    if (!gcs) {
+    if (!gcs)
         return NULL;
-    }
     err_set(&err, ERR_CANCELED, "closed");
     while (gcs->pending) {
         struct gcs_pending copy = *gcs->pending;
@@ -465,9 +446,8 @@ bool toy_ray_is_busy(const struct toy_ray *ray, struct str pod)
 {
     for (size_t n = 0; n < ray->nodes.n; n++) {
         const struct toy_node *node = &ray->nodes.items[n];
-        if (str_is(pod, node->pod)) {
+        if (str_is(pod, node->pod))
             return !node->dead && node->running > 0;
-        }
     }
     return false;
 }

@@ -18,9 +18,8 @@ struct oracle {
 
 static void oracle_place(struct oracle *o, size_t task)
 {
-    if (o->gpus >= o->best) {
+    if (o->gpus >= o->best)
         return;
-    }
     if (task == o->n_tasks) {
         o->best = o->gpus;
         return;
@@ -48,19 +47,16 @@ static void oracle_place(struct oracle *o, size_t task)
 static int gpus_of(const struct world_maker *m, const struct scale_plan *plan)
 {
     double sum = 0;
-    for (size_t g = 0; g < m->world.n_groups; g++) {
+    for (size_t g = 0; g < m->world.n_groups; g++)
         sum += plan->targets[g].replicas * scale_shape_get(&m->groups[g].shape, "GPU");
-    }
     return (int)sum;
 }
 
 static bool all_served(const struct scale_plan *plan)
 {
-    for (size_t i = 0; i < plan->n_answers; i++) {
-        if (plan->answers[i].verdict >= SCALE_WAITS) {
+    for (size_t i = 0; i < plan->n_answers; i++)
+        if (plan->answers[i].verdict >= SCALE_WAITS)
             return false;
-        }
-    }
     return true;
 }
 
@@ -113,9 +109,8 @@ static void draw_workers(struct prop *p, struct world_maker *m)
         w->drain_sent = prop_chance(p, 20);
         prop_note(p, "worker %s state %d idle %d %d drain %d", w->pod.p, (int)w->state, w->idle,
                   (int)w->idle_ms, w->drain_sent);
-        if (!w->idle) {
+        if (!w->idle)
             w->available = maker_shape(m->a, prop_chance(p, 50) ? "CPU 1" : "GPU 1");
-        }
         m->groups[g].replicas += prop_chance(p, 80);
     }
     for (size_t g = 0; g < m->world.n_groups; g++) {
@@ -213,9 +208,8 @@ static bool same_plan(const struct world_maker *x, const struct scale_plan *p,
                       const struct world_maker *y, const struct scale_plan *q)
 {
     bool same = p->n_drains == q->n_drains && p->n_deletes == q->n_deletes;
-    for (size_t g = 0; g < x->world.n_groups; g++) {
+    for (size_t g = 0; g < x->world.n_groups; g++)
         same = same && p->targets[g].replicas == q->targets[g].replicas;
-    }
     for (size_t i = 0; same && i < p->n_drains; i++) {
         bool found = false;
         for (size_t j = 0; j < q->n_drains; j++) {
@@ -294,9 +288,8 @@ static bool decisions_settle(struct prop *p)
     draw_demand(p, &m);
     struct scale_plan plan = maker_decide(&m);
     for (size_t g = 0; g < m.world.n_groups; g++) {
-        for (int32_t k = m.groups[g].replicas; k < plan.targets[g].replicas; k++) {
+        for (int32_t k = m.groups[g].replicas; k < plan.targets[g].replicas; k++)
             maker_worker(&m, g, SCALE_WORKER_COMING);
-        }
         m.groups[g].replicas = plan.targets[g].replicas;
     }
     struct scale_plan next = maker_decide(&m);
@@ -306,9 +299,8 @@ static bool decisions_settle(struct prop *p)
                   next.targets[g].replicas);
         ok = ok && (!settled || next.targets[g].replicas == plan.targets[g].replicas);
     }
-    for (size_t i = 0; i < m.world.n_workers; i++) {
+    for (size_t i = 0; i < m.world.n_workers; i++)
         ok = ok && !(settled && next.unwanted[i]);
-    }
     arena_free(a);
     return ok;
 }

@@ -13,17 +13,15 @@ static int status = 1;
 
 static void print_hex(struct str s)
 {
-    for (size_t i = 0; i < s.n; i++) {
+    for (size_t i = 0; i < s.n; i++)
         printf("%02x", (unsigned char)s.p[i]);
-    }
 }
 
 static void print_resources(const char *name, const struct ray_resources *r)
 {
     printf("\"%s\":{", name);
-    for (size_t i = 0; i < r->n; i++) {
+    for (size_t i = 0; i < r->n; i++)
         printf("%s\"%.*s\":%.17g", i ? "," : "", STR_ARG(r->items[i].name), r->items[i].amount);
-    }
     printf("}");
 }
 
@@ -92,9 +90,8 @@ static void on_reported(void *ctx, int rc, const struct err *err)
 {
     loop_stop(loop);
     status = rc < 0;
-    if (rc < 0) {
+    if (rc < 0)
         fprintf(stderr, "%s\n", err->text);
-    }
 }
 
 static void on_raw(void *ctx, int rc, struct str reply, const struct err *err)

@@ -68,21 +68,17 @@ static void on_write(void *ctx, enum kube_verb verb, const char *plural, const s
         printf("%8lld %s %s %s\n", (long long)(loop_wall_ms(s->loop) - START), verbs[verb], plural,
                val_as_c(val_path(any, "metadata.name")));
     }
-    if (strcmp(plural, "pods") != 0) {
+    if (strcmp(plural, "pods") != 0)
         return;
-    }
     bool worker = str_is(kube_label(any, RAY_LABEL_NODE_TYPE), "worker");
     if (verb == KUBE_DELETE && worker && pod_phase(before) == POD_RUNNING) {
         s->deleted++;
-        if (toy_ray_is_busy(s->ray, kube_name(before))) {
+        if (toy_ray_is_busy(s->ray, kube_name(before)))
             broken(s, "deleted a busy worker", kube_name(before));
-        }
     }
-    for (size_t g = 0; g < ARRAY_SIZE(groups) && verb == KUBE_CREATE; g++) {
-        if (pods_of(s, groups[g].name) > groups[g].max) {
+    for (size_t g = 0; g < ARRAY_SIZE(groups) && verb == KUBE_CREATE; g++)
+        if (pods_of(s, groups[g].name) > groups[g].max)
             broken(s, "more pods than the maximum", str_of(groups[g].name));
-        }
-    }
 }
 
 static const struct val *pod_template(struct arena *a, int cpu, int gpu)
@@ -145,30 +141,23 @@ static void submit(struct sim *s)
 
 static void check_end(struct sim *s)
 {
-    if (toy_ray_waiting(s->ray) > 0) {
+    if (toy_ray_waiting(s->ray) > 0)
         broken(s, "tasks have not run", STR("at the end"));
-    }
-    if (toy_ray_finished(s->ray) != s->submitted) {
+    if (toy_ray_finished(s->ray) != s->submitted)
         broken(s, "tasks are lost", STR("at the end"));
-    }
-    for (size_t g = 0; g < ARRAY_SIZE(groups); g++) {
-        if (pods_of(s, groups[g].name) != groups[g].min) {
+    for (size_t g = 0; g < ARRAY_SIZE(groups); g++)
+        if (pods_of(s, groups[g].name) != groups[g].min)
             broken(s, "not back at its minimum", str_of(groups[g].name));
-        }
-    }
     const struct val *cluster = toy_get(s->toy, "rayclusters", "ns", "c");
     const struct val *list = val_path(cluster, "spec.workerGroupSpecs");
     for (size_t g = 0; g < val_len(list); g++) {
         const struct val *strategy = val_get(val_at(list, g), "scaleStrategy");
-        VAL_EACH_ITEM (name, val_get(strategy, "workersToDelete")) {
-            if (!toy_get(s->toy, "pods", "ns", val_as_c(name))) { /* one that hangs may stay */
+        VAL_EACH_ITEM (name, val_get(strategy, "workersToDelete"))
+            if (!toy_get(s->toy, "pods", "ns", val_as_c(name))) /* one that hangs may stay */
                 broken(s, "workersToDelete was not cleared", val_as_str(name));
-            }
-        }
     }
-    if (toy_ray_last_report_ms(s->ray) == 0) {
+    if (toy_ray_last_report_ms(s->ray) == 0)
         broken(s, "nothing was reported", STR("ray status"));
-    }
 }
 
 static bool run_seed(uint64_t seed, bool loud)
@@ -211,12 +200,10 @@ static bool run_seed(uint64_t seed, bool loud)
     }
     toy_set_faults(s.toy, &none);
     toy_ray_set_faults(s.ray, &ray_none);
-    for (time_ms end = now + SETTLE_MS; now < end && !s.failed; now += 10000) {
+    for (time_ms end = now + SETTLE_MS; now < end && !s.failed; now += 10000)
         loop_sim_run(s.loop, now);
-    }
-    if (!s.failed) {
+    if (!s.failed)
         check_end(&s);
-    }
     if (loud) {
         printf("seed %llu: %zu bundles, %zu running workers deleted\n", (unsigned long long)seed,
                s.submitted, s.deleted);
@@ -232,9 +219,8 @@ static bool run_seed(uint64_t seed, bool loud)
 
 static void on_patched(void *ctx, int rc, const struct val *answer, const struct err *err)
 {
-    if (rc < 0) {
+    if (rc < 0)
         broken(ctx, "the patch", str_of(err->text));
-    }
 }
 
 /* The owner of a pod cannot be determined: nothing is scaled, and the view says why. */
@@ -272,15 +258,13 @@ static bool twins_freeze(void)
     toy_ray_submit(s.ray, 1, 1, 8, 1000);
     loop_sim_run(s.loop, START + 60000);
     const struct val *view = operator_autoscaler_view(s.op, a, STR("ns"), STR("c"));
-    if (!str_has(val_path_str(view, "ray.error"), STR("one is the name of"))) {
+    if (!str_has(val_path_str(view, "ray.error"), STR("one is the name of")))
         broken(&s, "the view does not tell of twins", val_path_str(view, "ray.error"));
-    }
     const struct val *cluster = toy_get(s.toy, "rayclusters", "ns", "c");
     for (size_t g = 0; g < ARRAY_SIZE(groups); g++) {
         const struct val *group = val_at(val_path(cluster, "spec.workerGroupSpecs"), g);
-        if (val_path_int(group, "replicas", -1) != groups[g].min) {
+        if (val_path_int(group, "replicas", -1) != groups[g].min)
             broken(&s, "scaled among twins", str_of(groups[g].name));
-        }
     }
     arena_free(a);
     s.op = operator_free(s.op);
@@ -329,14 +313,11 @@ static bool idle_timeout_holds(void)
         kube_request(s.api, &again, on_patched, &s);
         toy_ray_submit(s.ray, 1, 1, 8, 1000);
         loop_sim_run(s.loop, START + 10000 + i * 30000);
-        if (toy_ray_waiting(s.ray) > 0 || toy_ray_finished(s.ray) != (size_t)i) {
+        if (toy_ray_waiting(s.ray) > 0 || toy_ray_finished(s.ray) != (size_t)i)
             broken(&s, "the task did not run", STR("idle time-out"));
-        }
-        for (size_t g = 0; g < ARRAY_SIZE(groups); g++) {
-            if (pods_of(&s, groups[g].name) != groups[g].min) {
+        for (size_t g = 0; g < ARRAY_SIZE(groups); g++)
+            if (pods_of(&s, groups[g].name) != groups[g].min)
                 broken(&s, "still there after the operator's time-out", str_of(groups[g].name));
-            }
-        }
     }
     arena_free(a);
     s.op = operator_free(s.op);
@@ -351,17 +332,14 @@ static bool idle_timeout_holds(void)
 int main(int argc, char **argv)
 {
     uint64_t seeds = 100, first = 1, bad = 0;
-    if (argc > 1) {
+    if (argc > 1)
         (void)str_to_u64(str_of(argv[1]), &seeds);
-    }
-    if (argc > 2) {
+    if (argc > 2)
         (void)str_to_u64(str_of(argv[2]), &first);
-    }
     bad += !twins_freeze();
     bad += !idle_timeout_holds();
-    for (uint64_t seed = first; seed < first + seeds && bad < 5; seed++) {
+    for (uint64_t seed = first; seed < first + seeds && bad < 5; seed++)
         bad += !run_seed(seed, argc > 3);
-    }
     printf("%llu seeds, %llu broken\n", (unsigned long long)seeds, (unsigned long long)bad);
     return bad > 0;
 }

@@ -197,7 +197,7 @@ static void a_cluster_shows_what_runs_and_where(void **state)
     const struct val *head = value(a, head_text);
     const struct val *ids = value(a, "[{name: h, imageID: 'mobula://ray-2.52.1-py312-all'}]");
     struct board_style style = {0};
-    cleanup(buf_done) struct buf text = BUF_INIT(1u << 20);
+    struct buf text cleanup(buf_done) = BUF_INIT(1u << 20);
 
     assert_string_equal(val_as_c(val_path(board, "clusters[0].rayVersion")), "2.46.0");
     assert_string_equal(val_as_c(val_path(board, "clusters[0].head.dashboard")),
@@ -443,7 +443,7 @@ static int listener(const char *address, int *ret_port)
     struct sockaddr_in6 six = {.sin6_family = AF_INET6};
     struct sockaddr_in four = {.sin_family = AF_INET};
     struct sockaddr *name = *address ? (struct sockaddr *)&four : (struct sockaddr *)&six;
-    socklen_t size = *address ? sizeof four : sizeof six;
+    socklen_t size = *address ? sizeof(four) : sizeof(six);
     int fd = socket(name->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     if (*address)
@@ -514,7 +514,7 @@ static void another_mobula_is_named_with_its_state(void **state)
         struct state own;
 
         assert_non_null(mkdtemp(dir));
-        snprintf(mark, sizeof mark, "MOBULA_STATE=%s", dir);
+        snprintf(mark, sizeof(mark), "MOBULA_STATE=%s", dir);
         assert_int_equal(state_resolve(dir, &own, &err), 0);
         int fd = listener("127.0.0.1", &want.port);
         pid_t child = fork();
@@ -536,11 +536,11 @@ static void another_mobula_is_named_with_its_state(void **state)
         }
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
-        snprintf(wanted, sizeof wanted, "mobula down --state %s", dir);
+        snprintf(wanted, sizeof(wanted), "mobula down --state %s", dir);
         if (!strstr(err.text, rows[i].says) || !strstr(err.text, wanted))
             fail_msg("says %s", err.text);
         assert_null(strstr(err.text, "stop it"));
-        snprintf(wanted, sizeof wanted, "%s/%s", dir, STATE_LOCK_NAME);
+        snprintf(wanted, sizeof(wanted), "%s/%s", dir, STATE_LOCK_NAME);
         unlink(wanted);
         rmdir(dir);
     }

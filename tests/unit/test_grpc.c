@@ -32,12 +32,10 @@ static void on_done(void *ctx, int rc, struct str reply, const struct err *err)
     answer->bytes = reply.n;
     snprintf(answer->text, sizeof(answer->text), "%.*s",
              STR_ARG(rc == 0 ? reply : str_of(err->text)));
-    if (answer->free_me) {
+    if (answer->free_me)
         *answer->free_me = grpc_free(*answer->free_me);
-    }
-    if (!answer->left || --*answer->left == 0) {
+    if (!answer->left || --*answer->left == 0)
         loop_stop(answer->loop);
-    }
 }
 
 static struct grpc *client_new(struct fixture *f, int port, const char *authorization)
@@ -64,9 +62,8 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
     grpc_free(f->grpc);
-    if (f->server) {
+    if (f->server)
         h2_server_free(f->server);
-    }
     loop_free(f->loop);
     free(f);
     return 0;
@@ -124,14 +121,12 @@ static void misbehaviour(void **state)
     struct fixture *f = *state;
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
         struct answer answer = call(f, table[i].path, STR("abc"), 150);
-        if (!strstr(answer.text, table[i].says)) {
+        if (!strstr(answer.text, table[i].says))
             fail_msg("%s: \"%s\"", table[i].path, answer.text);
-        }
         assert_int_equal(answer.rc, -(int)table[i].code);
         answer = call(f, "/t/Echo", STR("x"), 2000); /* the others go on */
-        if (answer.rc != 0) {
+        if (answer.rc != 0)
             fail_msg("after %s: \"%s\"", table[i].path, answer.text);
-        }
     }
 }
 
@@ -154,9 +149,8 @@ static void go_away_means_a_new_connection(void **state)
 static void wait_ms(struct fixture *f, int64_t ms)
 {
     int64_t until = loop_mono_ms(f->loop) + ms;
-    while (loop_mono_ms(f->loop) < until) {
+    while (loop_mono_ms(f->loop) < until)
         loop_turn(f->loop, 10);
-    }
 }
 
 static void a_silent_peer_is_given_up(void **state)

@@ -103,12 +103,11 @@ static void refs_resolve(struct arena *a, const struct val *document, const stru
         if (!val_gets(schemas, str_sub(ref, prefix.n, ref.n)))
             fail_msg("nothing at %.*s", STR_ARG(ref));
     }
-    for (size_t i = 0; i < val_len(at); i++) {
+    for (size_t i = 0; i < val_len(at); i++)
         if (val_is(at, VAL_OBJECT))
             refs_resolve(a, document, val_member_at(at, i));
         else if (val_is(at, VAL_ARRAY))
             refs_resolve(a, document, val_at(at, i));
-    }
 }
 
 static struct apiserver *server_of(struct arena *a)

@@ -43,7 +43,7 @@ static const char *text_of(struct world *w, const char *dir, const char *name)
 {
     char text[64] = "";
     int fd = open(arena_strf(w->arena, "%s/%s", dir, name).p, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
     if (fd >= 0)
         close(fd);
     return n < 0 ? NULL : arena_strf(w->arena, "%s", text).p;
@@ -258,7 +258,7 @@ static void the_nodes_own_folder_is_hidden(void **state)
     char dir[] = "/var/tmp/mobula-pods-XXXXXX";
     assert_non_null(mkdtemp(dir));
     remove_tree(w->dir);
-    snprintf(w->dir, sizeof w->dir, "%s", dir);
+    snprintf(w->dir, sizeof(w->dir), "%s", dir);
     world_start(w);
     const char *file = arena_strf(w->arena, "%s/key", w->dir).p;
     int fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);

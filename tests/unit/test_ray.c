@@ -145,12 +145,10 @@ static void a_message_bomb_is_refused(void **state)
     struct ray_state read = {0};
     struct err err = ERR_INIT;
     buf_addc(&bytes, 0x0a);
-    for (size_t n = inner; n > 0; n >>= 7) {
+    for (size_t n = inner; n > 0; n >>= 7)
         buf_addc(&bytes, (char)((n & 0x7f) | (n > 0x7f ? 0x80 : 0)));
-    }
-    for (size_t i = 0; i < inner / 2; i++) {
+    for (size_t i = 0; i < inner / 2; i++)
         buf_add(&bytes, STR("\x1a\x00")); /* node_states: {} */
-    }
     assert_int_equal(ray_state_decode(a, buf_str(&bytes), &read, &err), -ERR_CORRUPT);
     assert_true(arena_bytes(a) < 2u * RAY_MAX_UNPACKED_BYTES);
     buf_done(&bytes);

@@ -45,7 +45,7 @@ static bool fails(const char *what)
     int64_t n = faults->calls[own_side]++;
     if (n != faults->nth[own_side])
         return false;
-    snprintf(faults->what, sizeof faults->what, "%s", what);
+    snprintf(faults->what, sizeof(faults->what), "%s", what);
     errno = errors[n % (int64_t)ARRAY_SIZE(errors)];
     return true;
 }
@@ -89,9 +89,9 @@ WRAP(syscall, long, -1, (long number, long a, long b, long c, long d, long e, lo
 static void map_faults(const char *path)
 {
     int fd = __real_open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (fd < 0 || ftruncate(fd, sizeof *faults) < 0)
+    if (fd < 0 || ftruncate(fd, sizeof(*faults)) < 0)
         return;
-    void *at = mmap(NULL, sizeof *faults, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *at = mmap(NULL, sizeof(*faults), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     close(fd);
     if (at != MAP_FAILED)
         faults = at;
@@ -116,7 +116,7 @@ static size_t count_mounts(void)
     char line[4096];
     size_t n = 0;
     FILE *f = fopen("/proc/self/mountinfo", "re");
-    while (f && fgets(line, sizeof line, f))
+    while (f && fgets(line, sizeof(line), f))
         n += strstr(line, "/mobula-pods-") != NULL;
     if (f)
         fclose(f);
@@ -255,7 +255,7 @@ static void in_the_pod(void **state)
 
 int main(int argc, char **argv)
 {
-    ssize_t n = readlink("/proc/self/exe", self_exe, sizeof self_exe - 1);
+    ssize_t n = readlink("/proc/self/exe", self_exe, sizeof(self_exe) - 1);
     self_exe[MAX_OF(n, 0)] = '\0';
     const char *role = argc > 1 ? argv[1] : "", *file = getenv(FAULT_ENV);
     if (strcmp(role, "pod-init") == 0) {

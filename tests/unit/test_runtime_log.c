@@ -19,11 +19,11 @@ struct world {
 
 static int open_world(void **state)
 {
-    struct world *w = xcalloc(1, sizeof *w);
-    snprintf(w->dir, sizeof w->dir, "/tmp/mobula-log-XXXXXX");
+    struct world *w = xcalloc(1, sizeof(*w));
+    snprintf(w->dir, sizeof(w->dir), "/tmp/mobula-log-XXXXXX");
     if (!mkdtemp(w->dir))
         return -1;
-    snprintf(w->path, sizeof w->path, "%s/c/0.log", w->dir);
+    snprintf(w->path, sizeof(w->path), "%s/c/0.log", w->dir);
     w->a = arena_new();
     w->loop = loop_new_uv();
     w->hub = log_hub_new(w->loop);
@@ -39,10 +39,10 @@ static int close_world(void **state)
     loop_free(w->loop);
     arena_free(w->a);
     for (int g = 0; g <= LOG_KEEP_FILES + 1; g++) {
-        snprintf(name, sizeof name, g ? "%s.%d" : "%s", w->path, g);
+        snprintf(name, sizeof(name), g ? "%s.%d" : "%s", w->path, g);
         unlink(name);
     }
-    snprintf(name, sizeof name, "%s/c", w->dir);
+    snprintf(name, sizeof(name), "%s/c", w->dir);
     rmdir(name);
     rmdir(w->dir);
     free(w);
@@ -152,7 +152,7 @@ static void long_lines_are_cut_and_joined_again(void **state)
     assert_string_equal(read_all(w, ALL), text);
     char first[64];
     int fd = open(w->path, O_RDONLY | O_CLOEXEC);
-    assert_true(read(fd, first, sizeof first) == sizeof first);
+    assert_true(read(fd, first, sizeof(first)) == sizeof(first));
     close(fd);
     assert_memory_equal(first + 30, " stdout P x", 11);
 }
@@ -172,11 +172,11 @@ static void old_files_turn_over(void **state)
     log_writer_note(log, STR("the end"));
     struct stat st;
     for (int g = 1; g <= LOG_KEEP_FILES; g++) {
-        snprintf(name, sizeof name, "%s.%d", w->path, g);
+        snprintf(name, sizeof(name), "%s.%d", w->path, g);
         assert_int_equal(stat(name, &st), 0);
         assert_true(st.st_size < LOG_MAX_FILE_BYTES + 2048);
     }
-    snprintf(name, sizeof name, "%s.%d", w->path, LOG_KEEP_FILES + 1);
+    snprintf(name, sizeof(name), "%s.%d", w->path, LOG_KEEP_FILES + 1);
     assert_int_not_equal(stat(name, &st), 0);
     struct api_log_options tail = ALL;
     tail.tail_lines = 1;

@@ -88,7 +88,7 @@ static void wire_refuses_wild_counts(void **state)
         char *copy = arena_alloc(a, out.n);
         uint32_t huge = 0xfffffff0u;
         memcpy(copy, out.p, out.n);
-        memcpy(copy + at, &huge, sizeof huge);
+        memcpy(copy + at, &huge, sizeof(huge));
         (void)!wire_decode(a, (struct str){copy, out.n}, &back, &err);
     }
     uint32_t types[] = {0, _WIRE_TYPE_MAX, 0xffffffffu};
@@ -217,14 +217,14 @@ static void image_is(const struct recipe_book *book, const char *image, const ch
 {
     struct recipe r;
     struct err err = ERR_INIT;
-    char text[sizeof err.text];
+    char text[sizeof(err.text)];
     int rc = recipe_of(book, str_of(image), str_of(cluster), &r, &err);
     if (rc < 0)
-        snprintf(text, sizeof text, "%s", err.text);
+        snprintf(text, sizeof(text), "%s", err.text);
     else if (r.row->is_host)
-        snprintf(text, sizeof text, "host");
+        snprintf(text, sizeof(text), "host");
     else
-        snprintf(text, sizeof text, "%s py%d [%s]%s", r.version, r.python_minor, r.extras,
+        snprintf(text, sizeof(text), "%s py%d [%s]%s", r.version, r.python_minor, r.extras,
                  r.on_top ? " and packages" : "");
     if (rc < 0 ? !strstr(text, wanted) : strcmp(text, wanted) != 0)
         fail_msg("%s: \"%s\", not \"%s\"", image, text, wanted);

@@ -115,7 +115,7 @@ static void hooks_term_and_grace(void **state)
     (void)time_to_end(w, "polite", LONG_GRACE_S); /* not the whole grace */
     char text[64] = "";
     int fd = open(log, O_RDONLY | O_CLOEXEC);
-    assert_true(fd >= 0 && read(fd, text, sizeof text - 1) > 0);
+    assert_true(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0);
     close(fd);
     assert_string_equal(text, "post\npre\nterm\n");
 }
@@ -343,7 +343,7 @@ static void secrets_and_claims_are_waited_for(void **state)
     wait_for(w, "late", is_over, "over");
     assert_string_equal(read_log(w, "late", ALL), "hello\nlate\n");
     char path[128];
-    snprintf(path, sizeof path, "%s/volumes/t/p/f", w->dir);
+    snprintf(path, sizeof(path), "%s/volumes/t/p/f", w->dir);
     assert_int_equal(access(path, F_OK), 0);
     assert_true(str_is(
         val_path_str(fake_api_get(w->api, "persistentvolumeclaims", "t", "p"), "status.phase"),
@@ -388,7 +388,7 @@ static void nothing_outlives_a_killed_supervisor(void **state)
     assert_int_equal(spawn_start(&options, &child, &err), 0);
     close(ready[1]);
     char dir[64] = "";
-    assert_true(read(ready[0], dir, sizeof dir - 1) > 0); /* its pod is up */
+    assert_true(read(ready[0], dir, sizeof(dir) - 1) > 0); /* its pod is up */
     close(ready[0]);
     assert_int_not_equal(find_process("4713.25"), 0);
     assert_int_equal(kill(child.pid, SIGKILL), 0);
@@ -457,7 +457,7 @@ static void left_overs_are_swept(void **state)
 {
     struct world *w = *state;
     char mark[128];
-    snprintf(mark, sizeof mark, "MOBULA_STATE=%s", w->dir);
+    snprintf(mark, sizeof(mark), "MOBULA_STATE=%s", w->dir);
     char *argv[] = {"sleep", "4715.25", NULL}, *envp[] = {mark, "PATH=/bin:/usr/bin", NULL};
     struct spawn_options options = {.path = "sleep", .argv = argv, .envp = envp};
     struct spawn_child child;

@@ -35,18 +35,16 @@ static int teardown(void **state)
 static void expect_targets(struct world_maker *m, const struct scale_plan *plan, const char *wanted)
 {
     struct str text = STR("");
-    for (size_t g = 0; g < m->world.n_groups; g++) {
+    for (size_t g = 0; g < m->world.n_groups; g++)
         text = arena_strf(m->a, "%.*s%s%d", STR_ARG(text), g ? " " : "", plan->targets[g].replicas);
-    }
     assert_string_equal(arena_c(m->a, text), wanted);
 }
 
 static int64_t count_of(const struct scale_plan *plan, enum scale_verdict verdict)
 {
     int64_t n = 0;
-    for (size_t i = 0; i < plan->n_answers; i++) {
+    for (size_t i = 0; i < plan->n_answers; i++)
         n += plan->answers[i].verdict == verdict ? plan->answers[i].request.count : 0;
-    }
     return n;
 }
 

@@ -60,7 +60,7 @@ static void output_status_and_environment(void **state)
     char *envp[] = {"X=hello", "PATH=/usr/bin:/bin", NULL};
     struct spawn_options options = {.path = "sh", .argv = argv, .envp = envp, .cwd = "/usr"};
     char text[256];
-    int status = run(&options, text, sizeof text);
+    int status = run(&options, text, sizeof(text));
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 5);
     assert_string_equal(text, "hello /usr\n4\n"); /* 0, 1, 2 and ls's own */
 }
@@ -70,7 +70,7 @@ static void signals_are_seen(void **state)
     char *argv[] = {"sh", "-c", "kill -TERM $$", NULL};
     struct spawn_options options = {.path = "/bin/sh", .argv = argv};
     char text[16];
-    int status = run(&options, text, sizeof text);
+    int status = run(&options, text, sizeof(text));
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
 }
 

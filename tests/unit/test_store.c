@@ -710,10 +710,9 @@ static void on_acknowledged(void *ctx, int rc, const struct err *err)
     struct writer *w = ctx;
     if (rc < 0)
         _exit(3);
-    for (int64_t n = w->first; n < w->next; n++) {
+    for (int64_t n = w->first; n < w->next; n++)
         if (write(w->pipe, &n, sizeof(n)) != (ssize_t)sizeof(n))
             _exit(4);
-    }
     write_next(w);
 }
 

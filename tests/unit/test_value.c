@@ -83,15 +83,13 @@ static void members_are_sorted_and_unique(void **state)
     const struct val *v = val_object(a, members, ARRAY_SIZE(members));
     assert_string_equal(val_json(a, v).p, "{\"\":4,\"a\":2,\"b\":3}");
     struct buf seen cleanup(buf_done) = BUF_INIT(100);
-    VAL_EACH_MEMBER (key, item, v) {
+    VAL_EACH_MEMBER (key, item, v)
         buf_addf(&seen, "%.*s=%d;", STR_ARG(key), (int)val_as_int(item, 0));
-    }
     assert_string_equal(buf_c(&seen), "=4;a=2;b=3;");
     int sum = 0;
     const struct val *list = json(a, "[1,null,3]");
-    VAL_EACH_ITEM (item, list) {
+    VAL_EACH_ITEM (item, list)
         sum += (int)val_as_int(item, 10);
-    }
     assert_int_equal(sum, 14);
 }
 

@@ -217,7 +217,7 @@ static struct str explain(struct arena *a, const reason_vec *reasons, size_t n_n
     for (size_t i = 0; i < reasons->n; i++)
         lines[i] =
             arena_strf(a, "%d %.*s", reasons->items[i].count, STR_ARG(reasons->items[i].text));
-    qsort(lines, reasons->n, sizeof *lines, compare_texts);
+    qsort(lines, reasons->n, sizeof(*lines), compare_texts);
     if (n_nodes == 0)
         return STR("no nodes available to schedule pods");
     buf_addf(&out, "0/%zu nodes are available: ", n_nodes);

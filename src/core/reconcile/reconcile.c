@@ -111,10 +111,9 @@ static void bind_account(struct pass *p)
 {
     const struct val *wanted = render_role_binding(p->a, &p->cluster);
     struct str account = val_path_str(wanted, "subjects[0].name");
-    VAL_EACH_ITEM (subject, val_get(p->world->binding, "subjects")) {
+    VAL_EACH_ITEM (subject, val_get(p->world->binding, "subjects"))
         if (str_eq(val_as_str(val_get(subject, "name")), account))
             return;
-    }
     if (!pass_owns(p, p->world->binding))
         return;
     struct plan_action *action = pass_add(p, PLAN_PATCH, STAGE_HEAD);

@@ -21,9 +21,8 @@ static struct scale_request request_of(struct decide *d, const struct fit_item *
 
 static struct str why_starting(struct decide *d, const struct tally *tally)
 {
-    if (tally->group < 0) {
+    if (tally->group < 0)
         return STR("a worker is starting");
-    }
     return arena_strf(d->a, "a worker of group %.*s is starting",
                       STR_ARG(d->world->groups[tally->group].name));
 }
@@ -34,18 +33,16 @@ static struct str why_infeasible(struct decide *d, const struct fit_item *item)
     const struct fit *f = &d->fit;
     for (size_t r = 0; r < f->n_names; r++) {
         int64_t most = 0;
-        for (size_t g = 0; g < f->n_groups; g++) {
+        for (size_t g = 0; g < f->n_groups; g++)
             most = d->world->groups[g].max > 0 ? MAX_OF(most, f->groups[g].has[r]) : most;
-        }
         if (item->ask[r] > most) {
             return arena_strf(d->a, "asks %.*s %.10g on one node, the largest group has %.10g",
                               STR_ARG(f->names[r]), (double)item->ask[r] / FIT_UNIT,
                               (double)most / FIT_UNIT);
         }
     }
-    if (val_len(item->selector) > 0) {
+    if (val_len(item->selector) > 0)
         return STR("no group that is large enough has the labels asked for");
-    }
     return STR("no group has all of its resources at once");
 }
 
@@ -61,9 +58,8 @@ static struct str why_waits(struct decide *d, const struct fit_item *item)
     for (size_t g = 0; g < d->fit.n_groups; g++) {
         const struct scale_group *group = &d->world->groups[g];
         if (!fit_group_fits(&d->fit, &d->fit.groups[g], item) ||
-            (item->avoid_gpu && d->fit.groups[g].accel > 0)) {
+            (item->avoid_gpu && d->fit.groups[g].accel > 0))
             continue;
-        }
         why_add(&out,
                 group->suspended            ? "group %.*s is suspended"
                 : d->groups[g].stuck        ? "a pod of group %.*s cannot be placed on any node"
@@ -136,9 +132,8 @@ static void answer_gang(struct answers *s, const struct decide_demand *demand)
         possible = possible && item->possible;
         starting = s->tallies[item->id].starting > 0 ? &s->tallies[item->id] : starting;
     }
-    if (demand->job.n_items == 0) {
+    if (demand->job.n_items == 0)
         return;
-    }
     struct scale_request request = request_of(d, worst, (int64_t)demand->gang->n);
     if (demand->served) {
         answer_add(s, SCALE_GANG, starting ? SCALE_STARTING : SCALE_FITS_NOW, request,
@@ -168,9 +163,8 @@ void decide_answer(struct decide *d, struct scale_plan *plan)
             tally->starting += put->count;
         }
     }
-    for (size_t i = 0; i < d->world->n_gangs; i++) {
+    for (size_t i = 0; i < d->world->n_gangs; i++)
         answer_gang(&s, &d->gangs[i]);
-    }
     answer_items(&s, &d->tasks);
     answer_items(&s, &d->constraints);
     plan->answers = s.all.items;

@@ -14,11 +14,9 @@ static bool is_implicit(struct str name)
 static bool is_accel(struct str name)
 {
     static const char *const names[] = {"GPU", "TPU", "neuron_cores", "HPU", "NPU"};
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        if (str_is(name, names[i])) {
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (str_is(name, names[i]))
             return true;
-        }
-    }
     return false;
 }
 
@@ -32,12 +30,10 @@ static void names_add(struct arena *a, struct name_list *list, const struct scal
 {
     for (size_t i = 0; i < shape->n; i++) {
         bool known = false;
-        for (size_t j = 0; j < list->all.n && !known; j++) {
+        for (size_t j = 0; j < list->all.n && !known; j++)
             known = str_eq(list->all.items[j], shape->items[i].name);
-        }
-        if (!known && shape->items[i].amount > 0 && !is_implicit(shape->items[i].name)) {
+        if (!known && shape->items[i].amount > 0 && !is_implicit(shape->items[i].name))
             vec_push(&list->all, a, shape->items[i].name);
-        }
     }
 }
 
@@ -51,20 +47,15 @@ static int names_read(struct decide *d, struct err *err)
     const struct scale_world *w = d->world;
     struct name_list list = {0};
     static const char *const always[] = {"CPU", "GPU", "TPU", "neuron_cores", "HPU", "NPU"};
-    for (size_t i = 0; i < ARRAY_SIZE(always); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(always); i++)
         vec_push(&list.all, d->a, str_of(always[i]));
-    }
-    for (size_t i = 0; i < w->n_pending && list.all.n <= FIT_MAX_NAMES; i++) {
+    for (size_t i = 0; i < w->n_pending && list.all.n <= FIT_MAX_NAMES; i++)
         names_add(d->a, &list, &w->pending[i].shape);
-    }
-    for (size_t i = 0; i < w->n_constraints && list.all.n <= FIT_MAX_NAMES; i++) {
+    for (size_t i = 0; i < w->n_constraints && list.all.n <= FIT_MAX_NAMES; i++)
         names_add(d->a, &list, &w->constraints[i].shape);
-    }
-    for (size_t i = 0; i < w->n_gangs && list.all.n <= FIT_MAX_NAMES; i++) {
-        for (size_t j = 0; j < w->gangs[i].n; j++) {
+    for (size_t i = 0; i < w->n_gangs && list.all.n <= FIT_MAX_NAMES; i++)
+        for (size_t j = 0; j < w->gangs[i].n; j++)
             names_add(d->a, &list, &w->gangs[i].bundles[j].shape);
-        }
-    }
     if (list.all.n > FIT_MAX_NAMES) {
         return err_set(err, ERR_TOO_LARGE, "demand names more than %d different resources",
                        FIT_MAX_NAMES);
@@ -94,12 +85,10 @@ static int vector_read(struct decide *d, const struct scale_shape *shape, const 
         double amount = shape->items[i].amount;
         struct str name = shape->items[i].name;
         ptrdiff_t at = name_index(&d->fit, name);
-        if (!isfinite(amount) || amount < 0) {
+        if (!isfinite(amount) || amount < 0)
             return err_set(err, ERR_INVALID, "%s: %.*s cannot be %g", what, STR_ARG(name), amount);
-        }
-        if (at >= 0) {
+        if (at >= 0)
             v[at] = (int64_t)(MIN_OF(amount, AMOUNT_MAX) * FIT_UNIT + 0.5);
-        }
     }
     *ret = v;
     return 0;
@@ -108,9 +97,8 @@ static int vector_read(struct decide *d, const struct scale_shape *shape, const 
 static int64_t accel_of(const struct fit *f, const int64_t *v)
 {
     int64_t sum = 0;
-    for (size_t r = 0; r < f->n_names; r++) {
+    for (size_t r = 0; r < f->n_names; r++)
         sum += f->is_accel[r] ? v[r] : 0;
-    }
     return sum;
 }
 
@@ -140,9 +128,8 @@ static int groups_read(struct decide *d, struct err *err)
         char what[64];
         snprintf(what, sizeof(what), "group %.40s", from->name.p ? from->name.p : "");
         int rc = vector_read(d, &from->shape, what, &to->has, err);
-        if (rc < 0) {
+        if (rc < 0)
             return rc;
-        }
         to->hosts = MAX_OF(from->hosts, 1);
         own->base = MIN_OF(MAX_OF(from->replicas, from->min), from->max);
         own->replicas = (own->alive_pods + to->hosts - 1) / to->hosts;
@@ -182,9 +169,8 @@ static int worker_bin(struct decide *d, size_t i, struct err *err)
         bin.busy = !w->idle;
         int rc = vector_read(d, &w->available, "a worker", &free_now, err);
         rc = rc < 0 ? rc : vector_read(d, &w->total, "a worker", &total, err);
-        if (rc < 0) {
+        if (rc < 0)
             return rc;
-        }
         bin.gpu = accel_of(&d->fit, total) > 0;
     } else if (w->state == SCALE_WORKER_COMING) {
         bin.kind = FIT_COMING;
@@ -208,9 +194,8 @@ static int bins_read(struct decide *d, struct err *err)
     int64_t *free_now = NULL, *total = NULL;
     int rc = vector_read(d, &w->head_available, "the head", &free_now, err);
     rc = rc < 0 ? rc : vector_read(d, &w->head_total, "the head", &total, err);
-    if (rc < 0) {
+    if (rc < 0)
         return rc;
-    }
     struct fit_bin head = {.labels = w->head_labels,
                            .kind = FIT_HEAD,
                            .group = -1,
@@ -224,9 +209,8 @@ static int bins_read(struct decide *d, struct err *err)
         d->bin_of[i] = -1;
     }
     qsort_r(d->order, w->n_workers, sizeof(size_t), worker_cmp, w->workers);
-    for (size_t i = 0; i < w->n_workers && rc == 0; i++) {
+    for (size_t i = 0; i < w->n_workers && rc == 0; i++)
         rc = worker_bin(d, d->order[i], err);
-    }
     for (size_t g = 0; g < w->n_groups && rc == 0; g++) {
         const struct fit_group *group = &d->fit.groups[g];
         d->missing_first[g] = d->fit.bins.n;
@@ -255,9 +239,8 @@ static void item_judge(struct decide *d, struct fit_item *item)
             item->avoid_gpu = item->avoid_gpu || (item->accel == 0 && f->groups[g].accel == 0);
         }
     }
-    for (size_t b = 0; b < f->bins.n && !item->possible; b++) {
+    for (size_t b = 0; b < f->bins.n && !item->possible; b++)
         item->possible = fit_fits(f, &f->bins.items[b], item, &any);
-    }
 }
 
 static int items_read(struct decide *d, const struct scale_request *requests, size_t n,
@@ -270,9 +253,8 @@ static int items_read(struct decide *d, const struct scale_request *requests, si
                                 .selector = requests[i].label_selector,
                                 .request = &requests[i]};
         int rc = vector_read(d, &requests[i].shape, what, &item.ask, err);
-        if (rc < 0) {
+        if (rc < 0)
             return rc;
-        }
         item.accel = accel_of(&d->fit, item.ask);
         item_judge(d, &item);
         items[kept] = item;
@@ -293,9 +275,8 @@ static struct scale_request pack_sum(struct decide *d, const struct scale_gang *
 {
     struct scale_request sum = {.count = 1};
     size_t most = 0;
-    for (size_t i = 0; i < gang->n; i++) {
+    for (size_t i = 0; i < gang->n; i++)
         most += gang->bundles[i].shape.n;
-    }
     sum.shape.items = arena_array_of(d->a, struct scale_amount, MAX_OF(most, 1u));
     for (size_t i = 0; i < gang->n; i++) {
         const struct scale_shape *shape = &gang->bundles[i].shape;
@@ -303,9 +284,8 @@ static struct scale_request pack_sum(struct decide *d, const struct scale_gang *
             sum.label_selector ? sum.label_selector : gang->bundles[i].label_selector;
         for (size_t j = 0; j < shape->n; j++) {
             size_t at = 0;
-            while (at < sum.shape.n && !str_eq(sum.shape.items[at].name, shape->items[j].name)) {
+            while (at < sum.shape.n && !str_eq(sum.shape.items[at].name, shape->items[j].name))
                 at++;
-            }
             sum.shape.items[at].name = shape->items[j].name;
             sum.shape.items[at].amount += shape->items[j].amount;
             sum.shape.n = MAX_OF(sum.shape.n, at + 1);
@@ -325,27 +305,24 @@ static int gang_read(struct decide *d, const struct scale_gang *gang, struct dec
         n = 1;
     }
     *ret = (struct decide_demand){.source = SCALE_GANG, .gang = gang};
-    if (gang->kind == SCALE_GANG_STRICT_SPREAD) {
+    if (gang->kind == SCALE_GANG_STRICT_SPREAD)
         ret->job.spread = ++d->fit.gangs;
-    }
     return items_read(d, requests, n, "a gang", &ret->job, err);
 }
 
 static int64_t gang_size(const struct decide_demand *g)
 {
     int64_t sum = 0;
-    for (size_t i = 0; i < g->job.n_items; i++) {
+    for (size_t i = 0; i < g->job.n_items; i++)
         sum += g->job.items[i].accel * g->job.items[i].count;
-    }
     return sum;
 }
 
 static int64_t gang_cpu(const struct decide_demand *g, const struct fit *f)
 {
     int64_t sum = 0;
-    for (size_t i = 0; i < g->job.n_items; i++) {
+    for (size_t i = 0; i < g->job.n_items; i++)
         sum += g->job.items[i].ask[f->cpu] * g->job.items[i].count;
-    }
     return sum;
 }
 
@@ -359,9 +336,8 @@ static int gang_cmp(const void *pa, const void *pb, void *ctx)
         x = gang_cpu(a, f);
         y = gang_cpu(b, f);
     }
-    if (x != y) {
+    if (x != y)
         return x > y ? -1 : 1;
-    }
     if (a->gang->kind != b->gang->kind || a->job.n_items != b->job.n_items) {
         return a->gang->kind != b->gang->kind    ? (int)b->gang->kind - (int)a->gang->kind
                : a->job.n_items > b->job.n_items ? -1
@@ -370,13 +346,11 @@ static int gang_cmp(const void *pa, const void *pb, void *ctx)
     for (size_t i = 0; i < a->job.n_items; i++) {
         for (size_t r = 0; r < f->n_names; r++) {
             int64_t p = a->job.items[i].ask[r], q = b->job.items[i].ask[r];
-            if (p != q) {
+            if (p != q)
                 return p > q ? -1 : 1;
-            }
         }
-        if (a->job.items[i].count != b->job.items[i].count) {
+        if (a->job.items[i].count != b->job.items[i].count)
             return a->job.items[i].count > b->job.items[i].count ? -1 : 1;
-        }
     }
     return str_cmp(a->gang->detail, b->gang->detail);
 }
@@ -386,9 +360,8 @@ static int demand_read(struct decide *d, struct err *err)
     const struct scale_world *w = d->world;
     int rc = items_read(d, w->pending, w->n_pending, "pending demand", &d->tasks.job, err);
     d->gangs = arena_array_of(d->a, struct decide_demand, MAX_OF(w->n_gangs, 1u));
-    for (size_t i = 0; i < w->n_gangs && rc == 0; i++) {
+    for (size_t i = 0; i < w->n_gangs && rc == 0; i++)
         rc = gang_read(d, &w->gangs[i], &d->gangs[i], err);
-    }
     if (rc == 0) {
         qsort_r(d->gangs, w->n_gangs, sizeof(d->gangs[0]), gang_cmp, &d->fit);
         rc = items_read(d, w->constraints, w->n_constraints, "request_resources",
@@ -408,11 +381,9 @@ int decide_read(struct decide *d, struct err *err)
                        "%zu workers, %zu shapes, %zu gangs: more than one cluster may have",
                        w->n_workers, w->n_pending + w->n_constraints, w->n_gangs);
     }
-    for (size_t i = 0; i < w->n_workers; i++) {
-        if (w->workers[i].group >= w->n_groups) {
+    for (size_t i = 0; i < w->n_workers; i++)
+        if (w->workers[i].group >= w->n_groups)
             return err_set(err, ERR_BUG, "worker %.*s is in no group", STR_ARG(w->workers[i].pod));
-        }
-    }
     d->groups = arena_array_of(d->a, struct decide_group, MAX_OF(w->n_groups, 1u));
     d->missing_first = arena_array_of(d->a, size_t, MAX_OF(w->n_groups, 1u));
     d->bin_of = arena_array_of(d->a, ptrdiff_t, MAX_OF(w->n_workers, 1u));
@@ -428,21 +399,18 @@ int decide_read(struct decide *d, struct err *err)
 
 static void solve_gangs(struct decide *d)
 {
-    for (size_t i = 0; i < d->world->n_gangs; i++) {
+    for (size_t i = 0; i < d->world->n_gangs; i++)
         d->gangs[i].served = fit_solve_all(&d->fit, &d->gangs[i].job);
-    }
 }
 
 static struct fit_cost solve_in_order(struct decide *d, bool constraints_first)
 {
-    if (constraints_first) {
+    if (constraints_first)
         fit_solve(&d->fit, &d->constraints.job);
-    }
     solve_gangs(d);
     fit_solve(&d->fit, &d->tasks.job);
-    if (!constraints_first) {
+    if (!constraints_first)
         fit_solve(&d->fit, &d->constraints.job);
-    }
     struct fit_cost cost = fit_job_cost(&d->fit, &d->tasks.job);
     struct fit_cost more = fit_job_cost(&d->fit, &d->constraints.job);
     cost.unserved += more.unserved;

@@ -53,11 +53,9 @@ static void part_judge(struct decide *d, struct part *part)
 
 static struct part *part_of(struct down *down, const struct scale_worker *w, bool multi)
 {
-    for (size_t i = 0; multi && w->replica.n > 0 && i < down->parts.n; i++) {
-        if (str_eq(down->parts.items[i].name, w->replica)) {
+    for (size_t i = 0; multi && w->replica.n > 0 && i < down->parts.n; i++)
+        if (str_eq(down->parts.items[i].name, w->replica))
             return &down->parts.items[i];
-        }
-    }
     struct part part = {.name = multi && w->replica.n > 0 ? w->replica : w->pod};
     vec_push(&down->parts, down->d->a, part);
     return &down->parts.items[down->parts.n - 1];
@@ -66,15 +64,12 @@ static struct part *part_of(struct down *down, const struct scale_worker *w, boo
 static int part_cmp(const void *pa, const void *pb)
 {
     const struct part *a = pa, *b = pb;
-    if (a->what != b->what) {
+    if (a->what != b->what)
         return a->what < b->what ? -1 : 1;
-    }
-    if (a->what == PART_IDLE && a->age_ms != b->age_ms) {
+    if (a->what == PART_IDLE && a->age_ms != b->age_ms)
         return a->age_ms > b->age_ms ? -1 : 1;
-    }
-    if (a->what != PART_IDLE && a->created_at != b->created_at) {
+    if (a->what != PART_IDLE && a->created_at != b->created_at)
         return a->created_at > b->created_at ? -1 : 1; /* the youngest coming one first */
-    }
     return str_cmp(a->name, b->name);
 }
 
@@ -89,20 +84,17 @@ static void parts_read(struct down *down, size_t group)
             vec_push(&part->workers, down->d->a, i);
         }
     }
-    for (size_t i = 0; i < down->parts.n; i++) {
+    for (size_t i = 0; i < down->parts.n; i++)
         part_judge(down->d, &down->parts.items[i]);
-    }
-    if (down->parts.n == 0) {
+    if (down->parts.n == 0)
         return;
-    }
     qsort(down->parts.items, down->parts.n, sizeof(struct part), part_cmp);
 }
 
 static void part_delete(struct down *down, const struct part *part)
 {
-    for (size_t i = 0; i < part->workers.n; i++) {
+    for (size_t i = 0; i < part->workers.n; i++)
         down->plan->deletes[down->plan->n_deletes++] = part->workers.items[i];
-    }
 }
 
 static void part_drain(struct down *down, const struct part *part, struct str reason)
@@ -115,9 +107,8 @@ static void part_drain(struct down *down, const struct part *part, struct str re
 
 static void check_again(struct scale_plan *plan, int64_t in_ms)
 {
-    if (plan->check_again_ms < 0 || in_ms < plan->check_again_ms) {
+    if (plan->check_again_ms < 0 || in_ms < plan->check_again_ms)
         plan->check_again_ms = in_ms;
-    }
 }
 
 /* Replicas that were requested, have no pod yet, and are no longer wanted. */
@@ -147,9 +138,8 @@ static void group_down(struct down *down, size_t group)
     struct str reason =
         arena_strf(d->a, "idle for more than %llds", (long long)(spec->idle_timeout_ms / 1000));
     parts_read(down, group);
-    for (size_t i = 0; i < down->parts.n; i++) {
+    for (size_t i = 0; i < down->parts.n; i++)
         leaving += down->parts.items[i].leaving;
-    }
     staying -= leaving;
     surplus = MAX_OF(surplus - leaving, 0);
     int32_t cancelled =
@@ -166,9 +156,8 @@ static void group_down(struct down *down, size_t group)
             own->deleted++;
             continue;
         }
-        if (part->what == PART_KEEP || staying <= floor) {
+        if (part->what == PART_KEEP || staying <= floor)
             continue;
-        }
         if (part->age_ms < wait_ms) {
             check_again(down->plan, wait_ms - part->age_ms);
             continue;
@@ -191,12 +180,9 @@ void decide_down(struct decide *d, struct scale_plan *plan)
     plan->drains = arena_array_of(d->a, struct scale_drain, MAX_OF(w->n_workers, 1u));
     plan->deletes = arena_array_of(d->a, size_t, MAX_OF(w->n_workers, 1u));
     plan->unwanted = arena_array_of(d->a, bool, MAX_OF(w->n_workers, 1u));
-    for (size_t i = 0; i < w->n_workers; i++) {
+    for (size_t i = 0; i < w->n_workers; i++)
         plan->unwanted[i] = is_coming(&w->workers[i]) && !d->used[i];
-    }
-    for (size_t g = 0; g < w->n_groups; g++) {
-        if (!w->groups[g].suspended) {
+    for (size_t g = 0; g < w->n_groups; g++)
+        if (!w->groups[g].suspended)
             group_down(&down, g);
-        }
-    }
 }

@@ -7,9 +7,8 @@
 
 static void mark_used(struct decide *d)
 {
-    for (size_t i = 0; i < d->world->n_workers; i++) {
+    for (size_t i = 0; i < d->world->n_workers; i++)
         d->used[i] = d->bin_of[i] >= 0 && d->fit.bins.items[d->bin_of[i]].used;
-    }
 }
 
 /* What nothing else serves may still hope for pods that cannot be placed yet: those stay. */
@@ -26,9 +25,8 @@ static void hope_for(struct decide *d, struct fit *hope, const struct decide_dem
         job.items[job.n_items] = item;
         job.n_items += item.count > 0 && !(whole && demand->served);
     }
-    if (job.n_items > 0) {
+    if (job.n_items > 0)
         fit_solve(hope, &job);
-    }
 }
 
 static void mark_stuck(struct decide *d)
@@ -37,9 +35,8 @@ static void mark_stuck(struct decide *d)
     struct fit hope = fit_copy(&d->fit);
     hope.bins.n = 0;
     hope.puts.n = 0;
-    for (size_t g = 0; g < hope.n_groups; g++) {
+    for (size_t g = 0; g < hope.n_groups; g++)
         hope.groups[g].room = 0;
-    }
     for (size_t i = 0; i < w->n_workers; i++) {
         size_t at = d->order[i];
         if (w->workers[at].state == SCALE_WORKER_STUCK) {
@@ -48,28 +45,23 @@ static void mark_stuck(struct decide *d)
             hope.bins.items[hope.bins.n - 1].worker = (ptrdiff_t)at;
         }
     }
-    if (hope.bins.n == 0) {
+    if (hope.bins.n == 0)
         return;
-    }
-    for (size_t i = 0; i < w->n_gangs; i++) {
+    for (size_t i = 0; i < w->n_gangs; i++)
         hope_for(d, &hope, &d->gangs[i]);
-    }
     hope_for(d, &hope, &d->tasks);
     hope_for(d, &hope, &d->constraints);
-    for (size_t b = 0; b < hope.bins.n; b++) {
-        if (hope.bins.items[b].worker >= 0 && hope.bins.items[b].used) {
+    for (size_t b = 0; b < hope.bins.n; b++)
+        if (hope.bins.items[b].worker >= 0 && hope.bins.items[b].used)
             d->used[hope.bins.items[b].worker] = true;
-        }
-    }
 }
 
 /* Conservative: what is coming stays within the number of nodes that run. */
 static int64_t launch_budget(const struct decide *d)
 {
     int64_t running = 1, coming = 0;
-    if (d->world->upscaling != 2) {
+    if (d->world->upscaling != 2)
         return INT64_MAX;
-    }
     for (size_t b = 0; b < d->fit.bins.n; b++) {
         running += d->fit.bins.items[b].kind == FIT_ALIVE;
         coming += d->fit.bins.items[b].kind == FIT_COMING;
@@ -103,9 +95,8 @@ static struct scale_plan frozen(struct arena *a, const struct scale_world *w)
     struct scale_plan plan = {.check_again_ms = -1};
     plan.targets = arena_array_of(a, struct scale_target, MAX_OF(w->n_groups, 1u));
     plan.unwanted = arena_array_of(a, bool, MAX_OF(w->n_workers, 1u));
-    for (size_t g = 0; g < w->n_groups; g++) {
+    for (size_t g = 0; g < w->n_groups; g++)
         plan.targets[g].replicas = w->groups[g].replicas;
-    }
     return plan;
 }
 
@@ -126,9 +117,8 @@ int scale_decide(struct arena *a, const struct scale_world *world, time_ms now, 
         }
     }
     int rc = decide_read(&d, err);
-    if (rc < 0) {
+    if (rc < 0)
         return rc;
-    }
     decide_solve(&d);
     mark_used(&d);
     mark_stuck(&d);

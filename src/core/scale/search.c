@@ -38,12 +38,10 @@ static int64_t free_accel(const struct search *s)
 static bool is_hopeless(const struct search *s, size_t unit)
 {
     const struct fit_cost *best = &s->best;
-    if (s->unserved_accel != best->unserved_accel) {
+    if (s->unserved_accel != best->unserved_accel)
         return s->unserved_accel > best->unserved_accel;
-    }
-    if (s->unserved != best->unserved) {
+    if (s->unserved != best->unserved)
         return s->unserved > best->unserved;
-    }
     int64_t rest = unit < s->n_units ? s->accel_rest[unit] - free_accel(s) : 0;
     return s->accel + MAX_OF(rest, 0) >= best->accel;
 }
@@ -61,9 +59,8 @@ static void keep_best(struct search *s)
 static void shift(struct search *s, size_t bin, const struct fit_item *item, int64_t sign)
 {
     int64_t *left = s->f.bins.items[bin].left[s->job->layer];
-    for (size_t r = 0; r < s->f.n_names; r++) {
+    for (size_t r = 0; r < s->f.n_names; r++)
         left[r] -= sign * item->ask[r];
-    }
 }
 
 static bool same_bin(const struct search *s, size_t a, size_t b)
@@ -101,12 +98,10 @@ static void try_bins(struct search *s, size_t unit)
     size_t first = first_bin(s, unit);
     for (size_t b = first; b < s->f.bins.n; b++) {
         bool seen = false;
-        for (size_t c = first; c < b && !seen; c++) {
+        for (size_t c = first; c < b && !seen; c++)
             seen = same_bin(s, b, c);
-        }
-        if (!seen && fit_fits(&s->f, &s->f.bins.items[b], item, s->job)) {
+        if (!seen && fit_fits(&s->f, &s->f.bins.items[b], item, s->job))
             try_bin(s, unit, b);
-        }
     }
 }
 
@@ -115,9 +110,8 @@ static void try_groups(struct search *s, size_t unit)
     const struct fit_item *item = &s->job->items[s->item_of[unit]];
     for (size_t g = 0; g < s->f.n_groups; g++) {
         struct fit_group *group = &s->f.groups[g];
-        if (group->room <= 0 || s->n_opens == s->max_opens || !fit_group_fits(&s->f, group, item)) {
+        if (group->room <= 0 || s->n_opens == s->max_opens || !fit_group_fits(&s->f, group, item))
             continue;
-        }
         size_t bins = s->f.bins.n;
         fit_open(&s->f, g);
         s->opens[s->n_opens++] = g;
@@ -135,12 +129,10 @@ static void try_waiting(struct search *s, size_t unit)
 {
     int64_t accel = s->job->items[s->item_of[unit]].accel;
     size_t end = unit + 1; /* all alike units wait, too */
-    while (end < s->n_units && s->item_of[end] == s->item_of[unit]) {
+    while (end < s->n_units && s->item_of[end] == s->item_of[unit])
         end++;
-    }
-    for (size_t u = unit; u < end; u++) {
+    for (size_t u = unit; u < end; u++)
         s->choice[u] = -1;
-    }
     s->unserved += (int64_t)(end - unit);
     s->unserved_accel += accel * (int64_t)(end - unit);
     visit(s, end);
@@ -150,9 +142,8 @@ static void try_waiting(struct search *s, size_t unit)
 
 static void visit(struct search *s, size_t unit)
 {
-    if (++s->steps > FIT_SEARCH_STEPS || is_hopeless(s, unit)) {
+    if (++s->steps > FIT_SEARCH_STEPS || is_hopeless(s, unit))
         return;
-    }
     if (unit == s->n_units) {
         keep_best(s);
         return;
@@ -165,19 +156,16 @@ static void visit(struct search *s, size_t unit)
 static int64_t opened_accel(const struct fit *f)
 {
     int64_t sum = 0;
-    for (size_t g = 0; g < f->n_groups; g++) {
+    for (size_t g = 0; g < f->n_groups; g++)
         sum += f->groups[g].accel * f->groups[g].opened * f->groups[g].hosts;
-    }
     return sum;
 }
 
 static void units_of(struct search *s, const struct fit_job *job)
 {
-    for (size_t i = 0; i < job->n_items; i++) {
-        for (int64_t k = 0; job->items[i].possible && k < job->items[i].count; k++) {
+    for (size_t i = 0; i < job->n_items; i++)
+        for (int64_t k = 0; job->items[i].possible && k < job->items[i].count; k++)
             s->item_of[s->n_units++] = i;
-        }
-    }
     for (size_t u = s->n_units; u-- > 0;) {
         s->accel_rest[u] =
             job->items[s->item_of[u]].accel + (u + 1 < s->n_units ? s->accel_rest[u + 1] : 0);
@@ -188,17 +176,13 @@ static void apply_best(struct search *s, struct fit *f, const struct fit *start,
                        struct fit_job *job)
 {
     *f = fit_copy(start);
-    for (size_t i = 0; i < job->n_items; i++) {
+    for (size_t i = 0; i < job->n_items; i++)
         job->left[i] = job->items[i].count;
-    }
-    for (size_t i = 0; i < s->n_best_opens; i++) {
+    for (size_t i = 0; i < s->n_best_opens; i++)
         fit_open(f, s->best_opens[i]);
-    }
-    for (size_t u = 0; u < s->n_units; u++) {
-        if (s->best_choice[u] >= 0) {
+    for (size_t u = 0; u < s->n_units; u++)
+        if (s->best_choice[u] >= 0)
             fit_put(f, job, s->item_of[u], (size_t)s->best_choice[u], 1);
-        }
-    }
 }
 
 void fit_search(struct fit *f, const struct fit *start, struct fit_job *job)
@@ -214,7 +198,6 @@ void fit_search(struct fit *f, const struct fit *start, struct fit_job *job)
     s.accel = opened_accel(&s.f);
     s.best = fit_job_cost(f, job);
     visit(&s, 0);
-    if (s.found) {
+    if (s.found)
         apply_best(&s, f, start, job);
-    }
 }
