@@ -4,7 +4,7 @@
  * Timers fire by (due time, age); pool work runs inline from the deferred queue, work then done.
  * There are no descriptors and no signals.
  *
- * Read next: loop_private.h, loop_uv.c. */
+ * Read next: loop_internal.h, loop_uv.c. */
 #include "io/loop_internal.h"
 
 #include "base/rng.h"

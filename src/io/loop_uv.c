@@ -4,7 +4,7 @@
  * the memory goes in the close callback, so callbacks may free anything, themselves included.
  * Deferred calls run from an idle handle, which also keeps the poll from sleeping.
  *
- * Read next: loop_private.h, loop_sim.c. */
+ * Read next: loop_internal.h, loop_sim.c. */
 #include "io/loop_internal.h"
 
 #include <sys/random.h>
