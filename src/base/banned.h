@@ -9,6 +9,8 @@
 #include <string.h>
 #include <time.h>
 #undef alloca
+#undef sprintf /* macros of fortified headers under clang */
+#undef vsprintf
 #pragma GCC poison strcpy strcat sprintf vsprintf strtok gets atoi atol atof strtol localtime      \
     gmtime rand srand alloca system setlocale
 #endif
