@@ -269,7 +269,7 @@ static void check_logic(struct schema_check *c, const struct val *schema, const 
                         const struct schema_at *at)
 {
     const struct val *any = val_get(schema, "anyOf"), *one = val_get(schema, "oneOf");
-    const struct val *all = val_get(schema, "allOf"), *not = val_get(schema, "not");
+    const struct val *all = val_get(schema, "allOf"), *never = val_get(schema, "not");
     size_t ignored;
     c->matches++;
     if (val_len(any))
@@ -278,7 +278,7 @@ static void check_logic(struct schema_check *c, const struct val *schema, const 
         check_one(c, one, v, at);
     if (val_len(all))
         check_all(c, all, v, at);
-    if (not &&count_wrong(c, not, v, at, &ignored) == 0)
+    if (never && count_wrong(c, never, v, at, &ignored) == 0)
         wrong_whole(c, at, "must not validate the schema (not)");
 }
 
