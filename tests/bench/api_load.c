@@ -64,6 +64,7 @@ struct load {
     pthread_mutex_t lock;
     pthread_cond_t begun;
     bool watches_begun;
+    double from; /* ms: the first request, when all watches are open */
 };
 
 static void die(const char *what, const char *why)
@@ -359,6 +360,8 @@ static void watch_all(struct load *load)
         watcher_open(load, &watchers[i], epoll);
     pthread_mutex_lock(&load->lock);
     load->watches_begun = true;
+    load->from = now_ms();
+    fputs("watching\n", stderr);
     pthread_cond_broadcast(&load->begun);
     pthread_mutex_unlock(&load->lock);
     while (left > 0) {
@@ -438,13 +441,12 @@ static void run(struct load *load)
     }
     if (load->probe_path)
         pthread_create(&probe, NULL, probe_main, load);
-    double from = now_ms();
-
+    load->from = now_ms();
     if (load->watchers > 0)
         watch_all(load);
     for (long i = 0; i < load->clients; i++)
         pthread_join(clients[i].thread, NULL);
-    double seconds = (now_ms() - from) / 1e3;
+    double seconds = (now_ms() - load->from) / 1e3;
 
     atomic_store(&load->over, true);
     if (load->probe_path)

@@ -58,11 +58,14 @@ class Loader:
             command += ["--body", str(file)]
         if kind:
             command += ["--type", kind]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, stderr=subprocess.PIPE if "--watchers" in more else None)
 
     def run(self, *args, **options):
         before = cpu_of(self.pids)
         process = self.start(*args, **options)
+        if "--watchers" in options.get("more", ()):  # the watches are open: what follows are the events
+            process.stderr.readline()
+            before = cpu_of(self.pids)
         out = process.communicate(timeout=600)[0]
         result = json.loads(out)
         if process.returncode != 0:
