@@ -10,11 +10,6 @@ bool set_has(const struct val *node)
     return node && (val_len(node) == 0 || val_get(node, SELF));
 }
 
-bool set_has_below(const struct val *node)
-{
-    return val_len(node) > (val_get(node, SELF) ? 1u : 0u);
-}
-
 const struct val *set_read(const struct val *fields)
 {
     return val_len(fields) ? fields : NULL;

@@ -13,7 +13,6 @@ const struct val *set_union(struct arena *a, const struct val *x, const struct v
 const struct val *set_minus(struct arena *a, const struct val *x, const struct val *y);
 const struct val *set_both(struct arena *a, const struct val *x, const struct val *y);
 bool set_has(const struct val *node); /* its own path is in the set */
-bool set_has_below(const struct val *node);
 /* What an entry holds: an empty object is the empty set. And back. */
 const struct val *set_read(const struct val *fields);
 /* Without `drop`'s paths and all below them. */

@@ -40,7 +40,6 @@ struct board_subject {
 size_t board_index_changed(struct board_index *index, struct arena *a, size_t max,
                            struct board_subject **ret_subjects);
 size_t board_index_clusters(const struct board_index *index);
-const struct val *board_index_pod(const struct board_index *index, struct str key);
 /* Of the first cluster that has a running head. */
 bool board_index_head_ip(const struct board_index *index, char ret_ip[64]);
 

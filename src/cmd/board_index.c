@@ -605,13 +605,6 @@ size_t board_index_clusters(const struct board_index *index)
     return index->by_name.n;
 }
 
-const struct val *board_index_pod(const struct board_index *index, struct str key)
-{
-    const struct board_pod *pod = map_get(&index->pods, key);
-
-    return pod ? pod->object : NULL;
-}
-
 bool board_index_head_ip(const struct board_index *index, char ret_ip[64])
 {
     for (size_t c = 0; c < index->by_name.n; c++) {

@@ -341,11 +341,6 @@ void val_unref(const struct val *v)
         (void)val_sweep(pace.allowed > 0 ? SIZE_MAX : SWEEP_STEPS);
 }
 
-void cleanup_val(const struct val **v)
-{
-    val_unref(*v);
-}
-
 static void unref_deferred(void *v)
 {
     val_unref(v);

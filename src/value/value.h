@@ -39,7 +39,6 @@ enum val_type {
 /* --- life */
 const struct val *val_ref(const struct val *v); /* NULL allowed */
 void val_unref(const struct val *v);            /* NULL allowed */
-void cleanup_val(const struct val **v);
 /* Lets the arena hold a reference (on top of the caller's); returns v. */
 const struct val *val_keep(struct arena *a, const struct val *v);
 /* Frees what a large value left behind: an unref outside of a stretch that may pause (base/pace.h) frees only a

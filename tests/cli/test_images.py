@@ -13,13 +13,12 @@ import pathlib
 import re
 import subprocess
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "robust"))
 MOBULA, VALUES = map(os.path.abspath, sys.argv[1:3])
 sys.argv[1:] = [MOBULA]
-from robust import Api  # noqa: E402  (it reads sys.argv)
+from robust import Api, check, run_all  # noqa: E402  (it reads sys.argv)
 
 PODS = "/api/v1/namespaces/default/pods"
 EVENTS = "/api/v1/namespaces/default/events"
@@ -38,19 +37,6 @@ case "$*" in
     chmod +x "$(dirname "$0")/ray" ;;
 esac
 """ % INSTALL_S
-count = failed = 0
-
-
-def check(name, ok, *why):
-    global count, failed
-    count += 1
-    print("%s %d - %s" % ("ok" if ok else "not ok", count, name), flush=True)
-    if not ok:
-        failed += 1
-        for item in why:
-            for line in str(item).splitlines()[:30]:
-                print("# " + line)
-    return ok
 
 
 class World:
@@ -202,13 +188,12 @@ def test_recipes(w):
               and "ray[data,serve]==2.45.0" in log, log)
 
 
-def main():
-    for test in (test_refused, test_installing, test_recipes):
-        with tempfile.TemporaryDirectory(prefix="mobula-images-") as folder:
-            test(World(folder))
-    print("1..%d" % count)
-    return 1 if failed else 0
+def in_world(test):
+    def run(folder):
+        test(World(folder))
+    run.__name__ = test.__name__
+    return run
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_all(*map(in_world, (test_refused, test_installing, test_recipes)))
